@@ -1,0 +1,120 @@
+"""From figures to sentences: what is worth knowing, each with its share and its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jupyter_optim.analysis.groups import OUTSIDE, TimeGroup, time_groups
+from jupyter_optim.report import Finding, Report, Severity
+
+_HOT = 0.10
+_IDLE = 0.25
+
+
+def find(report: Report) -> tuple[Finding, ...]:
+    """All findings of a report, those with the largest share first; matters of hygiene come last."""
+    rules: tuple[Callable[[Report], list[Finding]], ...] = (
+        _hot_groups,
+        _overhead,
+        _train_mode,
+        _gradients,
+        _shapes,
+    )
+    found = [finding for rule in rules for finding in rule(report)]
+    return tuple(sorted(found, key=lambda finding: -(finding.share or 0.0)))
+
+
+def _severity(share: float) -> Severity:
+    return "high" if share >= 0.5 else "medium" if share >= 0.2 else "low"
+
+
+def _hot_groups(report: Report) -> list[Finding]:
+    groups = [g for g in time_groups(report.ops, report.modules) if g.share >= _HOT and g.label != OUTSIDE]
+    return [_hot(group, report) for group in groups]
+
+
+def _hot(group: TimeGroup, report: Report) -> Finding:
+    calls = {row.path: row for row in report.modules}
+    slowest = sorted(group.modules, key=lambda path: -calls[path].total_ms if path in calls else 0.0)
+    first = slowest[0] if slowest else ""
+    name = f"`{first}`" if first else "the root module"
+    others = len(group.modules) - 1
+    like = f"{name} and {others} like it" if others else name
+    top = sorted((op for op in report.ops if op.module in group.modules), key=lambda op: -op.self_ms)
+    by_op: dict[str, float] = {}
+    for op in top:
+        by_op[op.name] = by_op.get(op.name, 0.0) + op.share
+    evidence = [f"{op}: {share:.0%}" for op, share in sorted(by_op.items(), key=lambda item: -item[1])[:3]]
+    evidence += [
+        f"{path or '(root)'}: {calls[path].total_ms:.3g} ms" for path in slowest[:3] if path in calls
+    ]
+    where = f"{like}: {group.share:.0%} of the time" if group.class_name else (
+        f"{group.label} in {like}: {group.share:.0%} of the time"
+    )  # fmt: skip
+    return Finding(
+        kind="hot-layers" if group.class_name else "hot-op", title=f"{group.label}: {group.share:.0%} of the time",
+        text=f"{where}, {group.ms:.3g} ms a call.", share=group.share, severity=_severity(group.share),
+        evidence=tuple(evidence), modules=tuple(slowest[:50]),
+    )  # fmt: skip
+
+
+def _overhead(report: Report) -> list[Finding]:
+    trace = report.trace
+    if not trace.call_ms or trace.unattributed_ms is None:
+        return []
+    share = trace.unattributed_ms / trace.call_ms
+    if share < _IDLE:
+        return []
+    calls = sum(op.calls for op in report.ops)
+    return [
+        Finding(
+            kind="overhead", title=f"{share:.0%} of the time is in no op",
+            text=f"{trace.unattributed_ms:.3g} ms of a {trace.call_ms:.3g} ms traced call pass between ops: Python, "
+            f"dispatch, and the profiler itself. The model runs {calls:.0f} ops a call; larger batches or fewer, "
+            "larger ops use the machine better.",
+            share=share, severity=_severity(share), evidence=(f"{calls:.0f} ops a call", trace.method),
+        )
+    ]  # fmt: skip
+
+
+def _train_mode(report: Report) -> list[Finding]:
+    workload = report.workload
+    if not workload.training or workload.grad:
+        return []
+    return [
+        Finding(
+            kind="train-mode", title="The model is in train mode",
+            text="It was called in train mode with gradients off: dropout is active and BatchNorm uses and changes "
+            "its statistics. For inference call `model.eval()` first.",
+            share=None, severity="medium",
+        )
+    ]  # fmt: skip
+
+
+def _gradients(report: Report) -> list[Finding]:
+    workload = report.workload
+    if workload.training or not workload.grad:
+        return []
+    return [
+        Finding(
+            kind="gradients", title="Gradients are tracked",
+            text="It was called in eval mode with gradients on: every activation is kept for a backward pass. Put "
+            "the call under `with torch.inference_mode():` to save that memory and some time.",
+            share=None, severity="low",
+        )
+    ]  # fmt: skip
+
+
+def _shapes(report: Report) -> list[Finding]:
+    count = len(report.workload.signatures)
+    if count < 2:
+        return []
+    measured = next((s for s in report.workload.signatures if s.measured), None)
+    return [
+        Finding(
+            kind="shapes", title=f"{count} kinds of input",
+            text=f"The cell called the model with {count} combinations of shapes and types. The figures are for "
+            f"the one that took the most time: {measured.text if measured else 'unknown'}.",
+            share=None, severity="info", evidence=tuple(f"{s.text}: {s.calls} calls" for s in report.workload.signatures[:5]),
+        )
+    ]  # fmt: skip

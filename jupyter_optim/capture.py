@@ -1,0 +1,199 @@
+"""Find the model that running code calls, and how it calls it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import nn
+from torch.nn.modules import module as hooks
+
+from jupyter_optim import tree
+from jupyter_optim.errors import NoModelCalled
+from jupyter_optim.guard import versions
+from jupyter_optim.report import Origin, Signature
+from jupyter_optim.workload import CallMode, Workload, signature_text
+
+MEMORY_CAP_BYTES = 512 * 2**20
+"""Inputs are copied up to this many bytes in all; beyond it they are kept by reference and checked."""
+
+_LOSSES = ("torch.nn.modules.loss",)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The inputs of one signature, and how often it came."""
+
+    key: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    mode: CallMode
+    stamps: list[tuple[torch.Tensor, int]]
+    """Inputs kept by reference, with their write counters."""
+    calls: int = 0
+    total_ms: float = 0.0
+
+    def overwritten(self) -> bool:
+        return any(tensor._version != version for tensor, version in self.stamps)
+
+
+@dataclass(slots=True)
+class Root:
+    """One root module that was called: not from within another module's call."""
+
+    model: nn.Module
+    times_ms: list[float] = field(default_factory=list)
+    kept: dict[str, _Kept] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    """Signatures of positional inputs that came before."""
+    writes_parameters: bool = False
+
+    @property
+    def total_ms(self) -> float:
+        return sum(self.times_ms)
+
+
+class Capture:
+    """While it is entered, notes each root call of a `torch.nn.Module` in this process.
+
+    ``with Capture() as capture: run()``, then ``capture.workload()``. Calls in several threads are told
+    apart. `on_call` is called after each root call, in the thread that made it.
+    """
+
+    def __init__(self, *, on_call: Callable[[Root], None] | None = None) -> None:
+        self.roots: dict[int, Root] = {}
+        self.run_ms: float | None = None
+        self._on_call = on_call
+        self._copied_bytes = 0
+        self._local = threading.local()
+        self._handles: list[Any] = []
+        self._started = 0.0
+
+    def __enter__(self) -> Self:
+        self._handles = [
+            hooks.register_module_forward_pre_hook(self._before),
+            hooks.register_module_forward_hook(self._after, with_kwargs=True, always_call=True),
+        ]
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.run_ms = (time.perf_counter() - self._started) * 1e3
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def workload(
+        self, model: nn.Module | None = None, *, origin: Origin = "cell", expression: str | None = None
+    ) -> Workload:
+        """The workload that was seen: of `model`, or of the root that took the most time.
+
+        Raises:
+            NoModelCalled: no module was called, or not this one.
+        """
+        root = self._root(model)
+        kept = max(root.kept.values(), key=lambda each: each.total_ms)
+        signatures = tuple(
+            Signature(text=text, calls=each.calls, total_ms=each.total_ms, measured=each is kept)
+            for text, each in sorted(root.kept.items(), key=lambda item: -item[1].total_ms)
+        )
+        obstacle = None
+        if kept.overwritten():
+            obstacle = "its inputs were overwritten after the call, and were too large to copy"
+        return Workload(
+            model=root.model, args=kept.args, kwargs=kept.kwargs, mode=kept.mode, origin=origin,
+            signatures=signatures, calls=len(root.times_ms), cell_ms=self.run_ms, call_ms=tuple(root.times_ms),
+            expression=expression, obstacle=obstacle,
+            writes_parameters=root.writes_parameters,
+        )  # fmt: skip
+
+    def _root(self, model: nn.Module | None) -> Root:
+        if model is not None:
+            if id(model) in self.roots:
+                return self.roots[id(model)]
+            raise NoModelCalled(
+                f"{type(model).__name__} was not called here, at least not from outside another module. "
+                + self._seen()
+            )
+        if not self.roots:
+            raise NoModelCalled("No torch.nn.Module was called here.")
+        # a loss is a module too, but nobody means it while there is another
+        candidates = [root for root in self.roots.values() if type(root.model).__module__ not in _LOSSES]
+        return max(candidates or self.roots.values(), key=lambda root: root.total_ms)
+
+    def _seen(self) -> str:
+        names = sorted({type(root.model).__name__ for root in self.roots.values()})
+        return f"Called were: {', '.join(names)}." if names else "No torch.nn.Module was."
+
+    # The hooks run for every module call of the process, so they do next to nothing below the root.
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if torch.compiler.is_compiling():
+            return
+        local = self._local
+        depth = getattr(local, "depth", 0)
+        local.depth = depth + 1
+        if depth == 0:
+            local.pending = self._pending(module, args)
+            local.weights = versions(module)
+            local.began = time.perf_counter()
+
+    def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
+        local = self._local
+        depth = getattr(local, "depth", 0)
+        if depth == 0:
+            return  # this call began before the capture did
+        local.depth = depth - 1
+        if depth == 1:
+            elapsed_ms = (time.perf_counter() - local.began) * 1e3
+            root = self.roots.setdefault(id(module), Root(module))
+            root.times_ms.append(elapsed_ms)
+            root.writes_parameters |= versions(module) != local.weights
+            self._note(root, args, kwargs, elapsed_ms)
+            if self._on_call is not None:
+                self._on_call(root)
+
+    def _pending(self, module: nn.Module, args: tuple[Any, ...]) -> _Kept | None:
+        """A copy of the positional inputs before the forward can write to them, if they are of a new kind.
+
+        Global pre-hooks are not given keyword inputs: those are copied after the call.
+        """
+        root = self.roots.get(id(module))
+        key = signature_text(args, {})
+        if root is not None and key in root.seen:
+            return None
+        copied, stamps = self._copy(args)
+        return _Kept(key, copied, {}, CallMode.now(module), stamps)
+
+    def _note(self, root: Root, args: tuple[Any, ...], kwargs: dict[str, Any], elapsed_ms: float) -> None:
+        text = signature_text(args, kwargs)
+        kept = root.kept.get(text)
+        if kept is None:
+            pending = self._local.pending
+            if pending is None:
+                copied, stamps = self._copy(args)
+                pending = _Kept(text, copied, {}, CallMode.now(root.model), stamps)
+            root.seen.add(pending.key)
+            pending.kwargs, stamps = self._copy(kwargs)
+            pending.stamps += stamps
+            kept = root.kept[text] = pending
+        kept.calls += 1
+        kept.total_ms += elapsed_ms
+
+    def _copy(self, inputs: Any) -> tuple[Any, list[tuple[torch.Tensor, int]]]:
+        """`inputs` copied, or as they are with their write counters once the memory cap is reached."""
+        found = [t for t in tree.tensors(inputs) if not isinstance(t, nn.Parameter)]
+        size = sum(t.numel() * t.element_size() for t in found if not t.is_nested)
+        if self._copied_bytes + size > MEMORY_CAP_BYTES:
+            return inputs, [(t, t._version) for t in found if not t.is_inference()]
+        self._copied_bytes += size
+        return tree.clone(inputs), []

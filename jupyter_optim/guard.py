@@ -1,0 +1,132 @@
+"""Measuring leaves no trace: what a call of a model writes is put back.
+
+A forward pass may move random state, write buffers (BatchNorm's statistics, counters), set plain
+attributes (caches, call counts) and, where it calls `backward`, leave gradients.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+_REGISTRIES = ("_parameters", "_buffers", "_modules")
+"""The dicts inside a module's `__dict__` that a forward may write entries of."""
+
+
+@contextmanager
+def undisturbed(model: nn.Module, *, parameters: bool = False) -> Iterator[None]:
+    """Whatever calls inside do to `model` and to the random state is undone at the end, also after an error.
+
+    Args:
+        model: the root module.
+        parameters: undo in-place writes to parameters too. That takes a copy of all weights meanwhile, so it
+            is for models whose forward writes to them; `versions` tells.
+    """
+    with rng_kept():
+        saved = _State.of(model, parameters=parameters)
+        try:
+            yield
+        finally:
+            saved.restore()
+
+
+@contextmanager
+def rng_kept() -> Iterator[None]:
+    """The random state of Python, numpy and torch (all its initialised devices) is put back at the end."""
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the user's own global state)
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002
+
+
+def versions(model: nn.Module) -> tuple[int, ...]:
+    """For each parameter a number that changes with any write to it, and with any exchange of its data."""
+    return tuple(_stamp(parameter) for parameter in model.parameters())
+
+
+def _stamp(parameter: torch.Tensor) -> int:
+    # tensor subclasses (torchao's) have no address of their own
+    address = parameter.data_ptr() if type(parameter) in (torch.Tensor, nn.Parameter) else id(parameter)
+    return hash((address, _version(parameter), parameter.dtype))
+
+
+@dataclass(slots=True)
+class _State:
+    attributes: list[tuple[nn.Module, dict[str, Any], dict[str, dict[str, Any]], dict[str, Any]]]
+    data: list[tuple[nn.Parameter, torch.Tensor]]
+    buffers: list[tuple[torch.Tensor, torch.Tensor, int]]
+    gradients: list[tuple[nn.Parameter, torch.Tensor | None]]
+
+    @classmethod
+    def of(cls, model: nn.Module, *, parameters: bool) -> _State:
+        attributes = []
+        for module in model.modules():
+            own = module.__dict__
+            registries = {key: dict(own[key]) for key in _REGISTRIES if key in own}
+            lists = {
+                key: value[:] if isinstance(value, list) else dict(value)
+                for key, value in own.items()
+                if key not in _REGISTRIES and type(value) in (list, dict)
+            }
+            attributes.append((module, dict(own), registries, lists))
+        plain = [
+            value
+            for module in model.modules()
+            for value in module.__dict__.values()
+            if isinstance(value, torch.Tensor) and not value.requires_grad
+        ]
+        weights = list(model.parameters()) if parameters else []
+        buffers = [
+            (each, each.detach().clone(), _version(each)) for each in [*model.buffers(), *plain, *weights]
+        ]
+        data = [(p, p.data) for p in model.parameters() if type(p) is nn.Parameter]
+        gradients = [(p, p.grad) for p in model.parameters() if p.requires_grad]
+        buffers += [(g, g.detach().clone(), _version(g)) for _, g in gradients if g is not None]
+        return cls(attributes, data, buffers, gradients)
+
+    def restore(self) -> None:
+        for module, own, registries, contents in self.attributes:
+            current = module.__dict__
+            for key in [key for key in current if key not in own]:
+                del current[key]
+            current.update(own)
+            for key, entries in registries.items():
+                current[key].clear()
+                current[key].update(entries)
+            for key, items in contents.items():
+                _refill(current[key], items)
+        with torch.no_grad():
+            for weight, data in self.data:
+                if weight.data_ptr() != data.data_ptr() or weight.dtype != data.dtype:
+                    weight.data = data
+            for buffer, content, version in self.buffers:
+                if _version(buffer) != version or version < 0:
+                    buffer.copy_(content)
+            for parameter, gradient in self.gradients:
+                parameter.grad = gradient
+
+
+def _version(tensor: torch.Tensor) -> int:
+    """Write counter of `tensor`, or -1 for an inference tensor, which keeps none."""
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _refill(container: Any, items: Any) -> None:
+    """Give `container` its former items, only if they differ: others may be reading it."""
+    if isinstance(container, list):
+        if len(container) != len(items) or any(a is not b for a, b in zip(container, items, strict=True)):
+            container[:] = items
+    elif list(container) != list(items) or any(container[key] is not items[key] for key in items):
+        container.clear()
+        container.update(items)

@@ -1,0 +1,96 @@
+"""What a run shows below its cell: one output, replaced in place as the work goes on."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from jupyter_optim.render import to_bundle, to_text
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from jupyter_optim.report import Report
+
+BY_CODE = "session = jupyter_optim.current(); session.apply({technique!r})"
+_MUTED = "color: var(--jp-ui-font-color2, #616161)"
+_CARD = (
+    "border: 1px solid var(--jp-border-color2, #bdbdbd); border-left-width: 4px; padding: 8px 12px; "
+    "max-width: 80ch; color: var(--jp-ui-font-color1, inherit)"
+)
+_PAUSE_S = 0.2
+
+
+class Output:
+    """One output of a cell, which is shown once and then updated by its display id."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._id = f"jupyter-optim-{uuid.uuid4().hex}"
+        self._shown = False
+        self._spoke_at = 0.0
+
+    @property
+    def in_terminal(self) -> bool:
+        """Whether there is only text: no front end that shows html or replaces an output."""
+        return is_terminal(self._shell)
+
+    def say(self, text: str, fraction: float | None = None) -> None:
+        """Show that `text` is going on; a few times a second at most, and never in a terminal."""
+        now = time.monotonic()
+        if self.in_terminal or (self._shown and now - self._spoke_at < _PAUSE_S):
+            return
+        self._spoke_at = now
+        done = "" if fraction is None else f" {fraction:.0%}"
+        line = f"{text}{done} ... interrupt the kernel to stop"
+        self._publish(
+            {
+                "text/plain": line,
+                "text/html": f'<div class="jupyter-optim-progress" role="status" style="{_MUTED}">{escape(line)}</div>',
+            }
+        )
+
+    def card(self, title: str, text: str, details: str = "") -> None:
+        """Show one plain sentence in place of a report; `details` stay folded."""
+        folded = (
+            f"<details><summary>Details</summary><pre>{escape(details)}</pre></details>" if details else ""
+        )
+        html = (
+            f'<div class="jupyter-optim-card" role="note" style="{_CARD}"><strong>{escape(title)}</strong><br>'
+            f"{escape(text)}{folded}</div>"
+        )
+        plain = "\n".join(part for part in (f"{title}: {text}", details.rstrip()) if part)
+        self._publish({"text/plain": plain, "text/html": html})
+
+    def clear(self) -> None:
+        """Take back what was shown."""
+        if self._shown and not self.in_terminal:
+            self._publish({"text/plain": "", "text/html": ""})
+
+    def report(self, report: Report, baseline: Report | None = None) -> None:
+        """Show the report, or replace the one that is shown."""
+        self._publish(to_bundle(report, baseline))
+
+    def headline(self, report: Report) -> None:
+        """Show the report's first line only."""
+        line = next(iter(to_text(report).splitlines()), "")
+        html = f'<div class="jupyter-optim-headline">{escape(line)}</div>'
+        self._publish({"text/plain": line, "text/html": html})
+
+    def hint(self, technique: str) -> None:
+        """Say how to go on by code, where there are no buttons."""
+        print(f"To change the model: {BY_CODE.format(technique=technique)}")  # noqa: T201 (a terminal)
+
+    def _publish(self, data: dict[str, Any]) -> None:
+        update = self._shown and not self.in_terminal
+        self._shown = True
+        self._shell.display_pub.publish(
+            data=data, metadata={}, transient={"display_id": self._id}, update=update
+        )
+
+
+def is_terminal(shell: InteractiveShell) -> bool:
+    """Whether `shell` is IPython in a terminal, not the kernel of a front end."""
+    return getattr(shell, "kernel", None) is None

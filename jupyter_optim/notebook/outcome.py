@@ -1,0 +1,103 @@
+"""What comes of a measurement, shown below the cell: a report with its panel, or one plain sentence."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from jupyter_optim.errors import NoModelCalled, OptimError
+from jupyter_optim.notebook.display import Output
+from jupyter_optim.progress import Progress
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from jupyter_optim.notebook.arguments import Arguments
+    from jupyter_optim.session import Session
+
+EXPRESSION_FILE = "<%optimize>"
+"""The name under which the engine compiles the expression of ``%optimize``."""
+
+_STANDS = "The cell's results stand."
+
+
+def present(
+    shell: InteractiveShell, given: Arguments, measure: Callable[[Progress], Session], subject: str
+) -> None:
+    """Measure, and show what came of it.
+
+    Args:
+        shell: where it is shown.
+        given: what the user asked for.
+        measure: makes the session, and tells its progress.
+        subject: what is measured, for the line that is shown meanwhile.
+    """
+    output = Output(shell)
+    output.say(f"Measuring {subject}")
+    try:
+        session = measure(Progress(lambda text, done: output.say(f"Measuring {subject}: {text}", done)))
+        if given.quiet:
+            output.headline(session.report)
+        else:
+            output.report(session.report, session.baseline)
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)
+        raised = _in_expression(error)
+        if raised is not None:
+            output.clear()
+            raise error.with_traceback(raised) from None
+        _explain(output, error)
+        return
+    if given.into is not None:
+        shell.push({given.into: session})
+    for follow in (_offer, _save):
+        try:
+            follow(session, given, output)
+        except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)
+            # in an output of its own: the report above is complete, and stays
+            _explain(Output(shell), error)
+
+
+def fail(shell: InteractiveShell, error: BaseException) -> None:
+    """Show why nothing could be measured."""
+    _explain(Output(shell), error)
+
+
+def _offer(session: Session, given: Arguments, output: Output) -> None:
+    if given.quiet:
+        return
+    if output.in_terminal:
+        output.hint(next((each.technique for each in session.recommendations), "int8-dynamic"))
+        return
+    from IPython.display import display  # noqa: PLC0415 (needed in a notebook only)
+
+    panel = session.panel
+    panel.attach(output)
+    display(panel)
+
+
+def _save(session: Session, given: Arguments, _: Output) -> None:
+    if given.save is not None:
+        session.report.save(given.save)
+
+
+def _in_expression(error: BaseException) -> TracebackType | None:
+    """The part of the traceback from the user's expression on, if it was that which raised."""
+    trace = None if isinstance(error, KeyboardInterrupt | OptimError) else error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != EXPRESSION_FILE:
+        trace = trace.tb_next
+    return trace
+
+
+def _explain(output: Output, error: BaseException) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        output.card("Interrupted", f"Measuring was stopped. {_STANDS} Run the cell again to measure.")
+    elif isinstance(error, NoModelCalled):
+        output.card("No model to measure", str(error))
+    elif isinstance(error, OptimError | OSError):
+        output.card("Not done", f"{error} {_STANDS}")
+    else:
+        details = "".join(traceback.format_exception(error))
+        cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        output.card("Not done", f"jupyter_optim failed with {cause}. {_STANDS}", details)

@@ -1,0 +1,245 @@
+"""The controls below a report: what would help, the buttons that do it, and the way back."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal
+
+import ipywidgets as widgets
+from IPython.core.getipython import get_ipython
+
+from jupyter_optim.notebook.cards import Card
+from jupyter_optim.notebook.display import BY_CODE
+from jupyter_optim.notebook.history import LEFT_OUT, code_html, history_html, verdict_text
+from jupyter_optim.notebook.status import Status
+from jupyter_optim.notebook.worker import Worker
+from jupyter_optim.techniques.registry import techniques
+from jupyter_optim.techniques.technique import Assessment
+
+if TYPE_CHECKING:
+    from jupyter_optim.notebook.display import Output
+    from jupyter_optim.session import Session
+
+_PANELS: weakref.WeakKeyDictionary[Session, Panel] = weakref.WeakKeyDictionary()
+
+
+def panel_of(session: Session) -> Panel:
+    """The one panel of `session`, made when it is first asked for."""
+    if session not in _PANELS:
+        _PANELS[session] = Panel(session)
+    return _PANELS[session]
+
+
+class Panel:
+    """Buttons, options, progress, verdict and history of one session.
+
+    Displaying it shows the controls. A click starts the work and returns; `wait` blocks until it is done.
+    """
+
+    buttons: dict[str, widgets.Button]
+    """By technique name; beside these ``undo``, ``redo``, ``reset``, ``cancel`` and ``keep-anyway``."""
+
+    def __init__(self, session: Session) -> None:
+        # weakly: ipywidgets keeps every widget until the kernel ends, and would keep the model with it
+        self._session = weakref.ref(session)
+        self._status = Status(lambda _: self._worker.cancel())
+        self._worker = Worker(session, self._status, self._show_news)
+        self._output: Output | None = None
+        self._seen: tuple[object, ...] = ()
+        self._cards = {technique.name: Card(technique, self._try) for technique in techniques()}
+        self._commands = {
+            "undo": _command("Undo", "Take back the last change that was kept", "undo", self._undo),
+            "redo": _command("Redo", "Make the change again that was undone last", "repeat", self._redo),
+            "reset": _command(
+                "Reset", "Take back all changes: the model as it was at first", "refresh", self._reset
+            ),
+            "keep-anyway": _command("Keep anyway", "Make the change that was left out", "check", self._force),
+        }
+        self.buttons = {
+            **{name: card.button for name, card in self._cards.items()},
+            **self._commands,
+            "cancel": self._status.cancel,
+        }
+        self._row = widgets.HBox(list(self._commands.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        self._offers = widgets.VBox()
+        self._others = widgets.VBox()
+        self._history, self._code = widgets.HTML(), widgets.HTML()
+        self._folded = widgets.Accordion(
+            [self._history, self._code, self._others], layout=widgets.Layout(margin="6px 0 0 0")
+        )
+        self._root = widgets.VBox(
+            [self._status.widget, self._row, self._offers, self._folded],
+            layout=widgets.Layout(width="100%", padding="4px 12px"),
+        )
+        self._root.add_class("jupyter-optim-panel")
+        self._watch_cells()
+        self.refresh()
+
+    @property
+    def said(self) -> str:
+        """What the panel said last: a verdict, or why nothing was done."""
+        return self._status.said
+
+    @property
+    def busy(self) -> str | None:
+        """What its worker is busy with, or None."""
+        return self._worker.busy
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the work that a click started is done; False if that took longer than `timeout` seconds.
+
+        Raises:
+            KeyboardInterrupt: the kernel was interrupted, which cancels the work, too.
+        """
+        try:
+            return self._worker.wait(timeout)
+        except KeyboardInterrupt:
+            self._worker.cancel()
+            raise
+
+    def attach(self, output: Output) -> None:
+        """Keep the report that `output` shows up to date from now on."""
+        self._output = output
+        self._folded.selected_index = None  # the report has the history, too
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session as it is now."""
+        session = self._session()
+        if session is None:
+            return
+        best = [each.technique for each in session.recommendations]
+        order = [*best, *(name for name in self._cards if name not in best)]
+        offered: list[widgets.Widget] = []
+        others: list[widgets.Widget] = []
+        for name in order:
+            card = self._cards.get(name)
+            if card is None:
+                continue
+            assessment = session.assessments.get(
+                name, Assessment(applies=False, reason="It was not assessed.")
+            )
+            card.show(assessment, best=name == next(iter(best), None))
+            (offered if assessment.applies else others).append(card.widget)
+        self._offers.children = offered
+        self._others.children = others
+        self._refresh_history(session, len(others))
+
+    def _refresh_history(self, session: Session, others: int) -> None:
+        self._seen = _state(session)
+        self._commands["undo"].disabled = not session.can_undo
+        self._commands["redo"].disabled = not session.can_redo
+        self._commands["reset"].disabled = not session.can_undo
+        self._commands["keep-anyway"].layout.display = None if _left_out(session) else "none"
+        records = [step.record() for step in session.history]
+        self._row.layout.display = None if records else "none"
+        self._history.value = history_html(records)
+        self._code.value = code_html(session.code() if session.can_undo else "")
+        self._folded.titles = (
+            f"History ({len(records)})",
+            "The changes as plain PyTorch",
+            f"Not for this model ({others})",
+        )
+
+    def _try(self, name: str) -> None:
+        card = self._cards[name]
+        options = card.values()
+        self._worker.start(
+            card.technique.label, lambda session: _applied(session, name, "if-better", options)
+        )
+
+    def _force(self, _: widgets.Button) -> None:
+        session = self._session()
+        step = _left_out(session) if session is not None else None
+        if step is not None:
+            name, options = step.technique, dict(step.options)
+            self._worker.start(
+                f"{step.label}, kept anyway", lambda session: _applied(session, name, "always", options)
+            )
+
+    def _undo(self, _: widgets.Button) -> None:
+        self._worker.start(
+            "Undo", lambda session: _named("Undone", session.undo(), "There is nothing to undo.")
+        )
+
+    def _redo(self, _: widgets.Button) -> None:
+        self._worker.start(
+            "Redo", lambda session: _named("Done again", session.redo(), "There is nothing to redo.")
+        )
+
+    def _reset(self, _: widgets.Button) -> None:
+        self._worker.start("Reset", _reset)
+
+    def _show_news(self, session: Session) -> None:
+        self.refresh()
+        if self._output is not None:
+            self._output.report(session.report, session.baseline)
+
+    def _watch_cells(self) -> None:
+        """Follow changes that a cell makes by code, ``session.undo()`` say."""
+        shell = get_ipython()
+        if shell is not None:
+            shell.events.register("post_run_cell", self._follow)
+
+    def _follow(self, _: object) -> None:
+        session = self._session()
+        if session is not None and self._worker.busy is None and not _same(_state(session), self._seen):
+            self._show_news(session)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        name = next(iter(self._offered_names()), "int8-dynamic")
+        code = BY_CODE.format(technique=name)
+        text = "The controls of jupyter_optim need a running kernel: run the cell again. The same by code:"
+        return {
+            **self._root._repr_mimebundle_(),
+            "text/plain": f"{text}\n{code}",
+            "text/html": f'<div class="jupyter-optim-no-controls">{escape(text)} <code>{escape(code)}</code></div>',
+        }
+
+    def _offered_names(self) -> list[str]:
+        session = self._session()
+        return [] if session is None else [each.technique for each in session.recommendations]
+
+
+def _command(label: str, tooltip: str, icon: str, press: Callable[[widgets.Button], None]) -> widgets.Button:
+    button = widgets.Button(
+        description=label,
+        tooltip=tooltip,
+        icon=icon,
+        layout=widgets.Layout(width="auto", margin="6px 8px 6px 0"),
+    )
+    button.on_click(press)
+    return button
+
+
+def _applied(
+    session: Session, name: str, keep: Literal["if-better", "always"], options: dict[str, Any]
+) -> str:
+    return verdict_text(session.apply(name, keep=keep, **options).record())
+
+
+def _named(what: str, step: Any, nothing: str) -> str:
+    return nothing if step is None else f"{what}: {step.label}."
+
+
+def _reset(session: Session) -> str:
+    return (
+        "There is nothing to reset." if session.reset() is None else "Reset: the model is as it was at first."
+    )
+
+
+def _left_out(session: Session) -> Any:
+    """The last step, if it ran well and was left out all the same."""
+    last = session.history[-1] if session.history else None
+    return last if last is not None and not last.accepted and last.verdict in LEFT_OUT else None
+
+
+def _same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    return len(one) == len(other) and all(a is b or a == b for a, b in zip(one, other, strict=True))
+
+
+def _state(session: Session) -> tuple[object, ...]:
+    """What the panel and the report show: if any of it changes, they must."""
+    return (session.report, *((step.technique, step.accepted, step.undone) for step in session.history))

@@ -1,0 +1,172 @@
+"""From a workload to its report: clean timing first, then a short annotated trace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from jupyter_optim.errors import InvalidInputs
+from jupyter_optim.hardware.environment import environment
+from jupyter_optim.profiling.annotate import ModuleRanges
+from jupyter_optim.profiling.attribute import NOTHING, Attribution, attribute
+from jupyter_optim.profiling.latency import Budget, latency_of, latency_of_run, time_calls
+from jupyter_optim.profiling.memory import cuda_activations, memory_of
+from jupyter_optim.profiling.record import Recorder
+from jupyter_optim.profiling.trace import Columns
+from jupyter_optim.progress import Progress
+from jupyter_optim.report import Energy, Flops, Hardware, Latency, Report, Trace, WorkloadInfo
+from jupyter_optim.workload import Workload, dtype_name
+
+EVENT_BUDGET = 50_000
+"""A trace stops when it has about this many events, so that a report costs the same for any cell."""
+
+_TRACE_CALLS = 3
+_TRACE_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class CellTrace:
+    """What was recorded while the cell ran."""
+
+    columns: Columns
+    ranges: ModuleRanges
+
+
+TraceOf = Callable[[], CellTrace | None]
+"""Reads the cell's trace, if it was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A report, and what it was made from that a technique may need."""
+
+    workload: Workload
+    report: Report
+    inputs: dict[str, tuple[Any, ...]]
+    """By module path: shapes of the positional inputs of its first call."""
+
+
+def measure(
+    workload: Workload, progress: Progress, *, cell: str | None = None, cell_trace: TraceOf | None = None,
+    trace_path: Path | None = None,
+) -> Measurement:  # fmt: skip
+    """Measure a workload.
+
+    The model is as before afterwards, whatever happens.
+
+    Raises:
+        InvalidInputs: given to `jupyter_optim.optimize`, the model raises on these inputs.
+        Cancelled: the user said so.
+    """
+    progress.report(f"Measuring {type(workload.model).__name__}", 0.0)
+    workload = workload.probed()
+    if workload.obstacle is not None and workload.origin != "cell":
+        raise InvalidInputs(
+            f"{type(workload.model).__name__} cannot be called with these inputs: {workload.obstacle}."
+        )
+    if workload.obstacle is None:
+        with workload.undisturbed(workload.model):
+            latency, hardware = _clean(workload, progress)
+            progress.report(f"Tracing {type(workload.model).__name__}", 0.6)
+            attribution, ranges = _traced(workload, latency, trace_path)
+    else:
+        latency = latency_of_run(workload.call_ms, workload.batch_size, workload.obstacle)
+        hardware = Hardware(cpu_percent=None, rss_bytes=None, method="not sampled", reason=workload.obstacle)
+        recorded = cell_trace() if cell_trace is not None else None
+        ranges = recorded.ranges if recorded is not None else ModuleRanges()
+        attribution = NOTHING
+        if recorded is not None:
+            attribution = attribute(recorded.columns, ranges.modules, workload.model)
+    report = Report(
+        environment=environment(), workload=describe(workload), latency=latency,
+        memory=memory_of(workload, _activations(workload, attribution)),
+        flops=Flops(total=None, status="unavailable", method="", reason="operations are not counted yet"),
+        energy=Energy(energy_j=None, status="unavailable", method="", reason="energy is not measured yet"),
+        hardware=hardware, trace=_trace_info(workload, attribution), ops=attribution.ops,
+        modules=attribution.modules, lines=(), findings=(), recommendations=(), history=(), cell=cell,
+    )  # fmt: skip
+    paths = {id(module): path for path, module in workload.model.named_modules()}
+    inputs = {paths[id(m)]: ranges.inputs[n] for n, m in enumerate(ranges.modules) if id(m) in paths}
+    return Measurement(workload, report, inputs)
+
+
+def _clean(workload: Workload, progress: Progress) -> tuple[Latency, Hardware]:
+    process = psutil.Process()
+    cpu, began = sum(process.cpu_times()[:2]), time.perf_counter()
+    timing = time_calls(workload, progress, Budget())
+    elapsed = time.perf_counter() - began
+    percent = 100 * (sum(process.cpu_times()[:2]) - cpu) / elapsed if elapsed > 0.05 else None
+    return latency_of(timing, workload.batch_size), Hardware(
+        cpu_percent=percent, rss_bytes=process.memory_info().rss,
+        method=f"psutil, over {elapsed:.2g} s of clean timing",
+        reason=None if percent is not None else "the timing was too short to tell",
+    )  # fmt: skip
+
+
+def _traced(workload: Workload, latency: Latency, path: Path | None) -> tuple[Attribution, ModuleRanges]:
+    """Record a few replays with a range for each module call."""
+    ranges = ModuleRanges()
+    reason = Recorder.obstacle()
+    if reason is not None:
+        return NOTHING, ranges
+    usual_s = (latency.median_ms or 0.0) / 1e3
+    calls = max(1, min(_TRACE_CALLS, int(_TRACE_S / max(usual_s, 1e-6))))
+    inputs = [workload.fresh_inputs() for _ in range(calls)]
+    recorder = Recorder(memory=True)
+    with workload.mode.applied(workload.model), ranges, recording(recorder):
+        for args, kwargs in inputs:
+            workload.call(workload.model, args, kwargs)
+    return attribute(recorder.columns(keep=path), ranges.modules, workload.model), ranges
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """`recorder` runs meanwhile."""
+    recorder.start()
+    try:
+        yield
+    finally:
+        recorder.stop()
+
+
+def _activations(workload: Workload, attribution: Attribution) -> int | None:
+    if workload.device.type == "cuda" and workload.obstacle is None:
+        with workload.undisturbed(workload.model):
+            return cuda_activations(workload)
+    return attribution.activations_bytes
+
+
+def _trace_info(workload: Workload, attribution: Attribution) -> Trace:
+    from_cell = workload.obstacle is not None
+    reason = None
+    if attribution.calls == 0:
+        reason = Recorder.obstacle() or "the trace holds no complete call of the model"
+    elif from_cell and attribution.calls < workload.calls:
+        reason = f"the trace stopped after {attribution.calls} of {workload.calls} calls"
+    return Trace(
+        events=attribution.events, calls=attribution.calls, call_ms=attribution.call_ms,
+        unattributed_ms=attribution.unattributed_ms, source="cell" if from_cell else "replay",
+        method=f"PyTorch profiler over {attribution.calls} calls, a range for each module call", reason=reason,
+    )  # fmt: skip
+
+
+def describe(workload: Workload) -> WorkloadInfo:
+    """What the report says of a workload."""
+    mode = workload.mode
+    dtypes = {p.dtype for p in workload.model.parameters() if p.is_floating_point() or p.is_complex()}
+    return WorkloadInfo(
+        model=type(workload.model).__name__, origin=workload.origin, expression=workload.expression,
+        device=str(workload.device), dtype=", ".join(sorted(map(dtype_name, dtypes))) or None,
+        training=bool(mode.training[0]) if mode.training else workload.model.training,
+        grad=mode.grad and not mode.inference,
+        autocast=", ".join(f"{device} {dtype_name(dtype)}" for device, dtype in mode.autocast.items()) or None,
+        batch_size=workload.batch_size, inputs=workload.inputs, signatures=workload.signatures,
+        calls=workload.calls, cell_ms=workload.cell_ms, model_ms=sum(workload.call_ms) if workload.call_ms else None,
+        replayed=workload.obstacle is None, reason=workload.obstacle,
+    )  # fmt: skip

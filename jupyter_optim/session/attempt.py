@@ -1,0 +1,160 @@
+"""Try a technique on a draft, beside the live model: transform, compare, time, judge. Nothing is grafted here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from torch import nn
+
+from jupyter_optim.errors import NotApplicable, OptimError
+from jupyter_optim.guard import undisturbed, versions
+from jupyter_optim.profiling.memory import weights_bytes
+from jupyter_optim.profiling.paired import PairedTiming, time_pair
+from jupyter_optim.progress import Progress
+from jupyter_optim.quality import (
+    Evaluate,
+    MaxDrop,
+    compare_scores,
+    fidelity,
+    mismatch,
+    run_evaluate,
+)  # fmt: skip
+from jupyter_optim.report import Goal, Interval, Quality, Verdict
+from jupyter_optim.techniques.draft import Draft
+from jupyter_optim.techniques.graft import Graft
+from jupyter_optim.techniques.subject import Subject
+from jupyter_optim.techniques.technique import Change, Technique
+
+_NOTABLE_GAIN = 1.02
+"""A gain below this is not worth a changed model, even where the interval clears 1."""
+_NOTABLY_SMALLER = 0.95
+_SPARE_MEMORY = 0.25
+"""Live weights are copied for the time of a transformation if they fit into this part of the free memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What drafts are compared with: the answers, or the score, of the model before the first change."""
+
+    outputs: Any
+    score: float | None
+    versions: tuple[int, ...]
+    """Write counters of the weights that gave them: they are of no use once those were trained."""
+
+    @classmethod
+    def of(cls, subject: Subject, evaluate: Evaluate | None) -> Reference:
+        """Ask the live model. Raises `EvaluateFailed`."""
+        model = subject.model
+        score = None
+        if evaluate is not None:
+            with undisturbed(model):
+                score = run_evaluate(evaluate, model)
+        return cls(subject.workload.outputs(model), score, versions(model))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an attempt; `graft` is ready to be applied."""
+
+    change: Change
+    graft: Graft
+    timing: PairedTiming
+    quality: Quality
+    size_ratio: float
+    verdict: Verdict
+    outputs: Any
+    """The draft's, to be compared with the grafted model's."""
+
+
+def attempt(
+    technique: Technique, options: Mapping[str, Any], subject: Subject, *, reference: Callable[[], Reference],
+    evaluate: Evaluate | None, goal: Goal, progress: Progress,
+) -> Outcome:  # fmt: skip
+    """Change a draft and verify it. The live model is only read.
+
+    Raises:
+        OptimError: the technique failed in a way that has a sentence; any other exception passes through.
+    """
+    live, workload = subject.model, subject.workload
+    before = weights_bytes(live)
+    known = reference()
+    progress.report(f"{technique.label}: changing a draft", None)
+    draft = Draft(live, weights=technique.weights)
+    with _guarded_weights(live):
+        change = technique.transform(draft.root, subject, options, progress)
+    _check_identity(draft, change.model)
+    if change.compiled is not None:
+        change.model.compile(**change.compiled)
+    graft = Graft(draft, change.model, compiled=change.compiled)
+    with workload.undisturbed(change.model):
+        progress.report(f"{technique.label}: comparing answers", None)
+        # the live model's own outputs have the structure that must be kept
+        now = workload.outputs(live)
+        outputs = workload.outputs(change.model)
+        changed = mismatch(now, outputs)
+        if changed is not None:
+            raise OptimError(f"it would change what the model returns: {changed}")
+        quality = judge(evaluate, change.model, known, outputs, subject.max_drop, progress)
+        with workload.undisturbed(live):
+            timing = time_pair(workload, live, change.model, progress)
+    size_ratio = weights_bytes(change.model) / before if before else 1.0
+    verdict = verdict_of(timing.speedup, size_ratio, quality, goal)
+    return Outcome(change, graft, timing, quality, size_ratio, verdict, outputs)
+
+
+def judge(
+    evaluate: Evaluate | None, model: nn.Module, reference: Reference, outputs: Any, max_drop: MaxDrop,
+    progress: Progress,
+) -> Quality:  # fmt: skip
+    """The user's score of `model`, or else the fidelity of its outputs. Raises `EvaluateFailed`."""
+    if evaluate is None or reference.score is None:
+        return fidelity(reference.outputs, outputs, max_drop)
+    progress.report("Checking the quality with your evaluate", None)
+    like = fidelity(reference.outputs, outputs, max_drop)
+    with undisturbed(model):
+        score = run_evaluate(evaluate, model)
+    quality = compare_scores(reference.score, score, max_drop)
+    return Quality(
+        metric=quality.metric, before=quality.before, after=quality.after, drop=quality.drop,
+        max_drop=quality.max_drop, details={"cosine": like.after, **like.details},
+    )  # fmt: skip
+
+
+def verdict_of(speedup: Interval, size_ratio: float, quality: Quality, goal: Goal) -> Verdict:
+    """The one word. A gain is one when the interval clears 1; noise is never sold as a gain."""
+    if not quality.drop <= quality.max_drop:
+        return "quality lost"
+    smaller = size_ratio <= _NOTABLY_SMALLER
+    if speedup.low > 1.0 and speedup.median >= _NOTABLE_GAIN:
+        return "faster"
+    if speedup.high < 1.0 and speedup.median <= 1 / _NOTABLE_GAIN:
+        return "smaller" if smaller and goal in ("size", "memory") else "slower"
+    return "smaller" if smaller else "no gain"
+
+
+def is_better(verdict: Verdict) -> bool:
+    """Whether a step of this verdict is kept of itself."""
+    return verdict in ("faster", "smaller")
+
+
+@contextlib.contextmanager
+def _guarded_weights(live: nn.Module) -> Iterator[None]:
+    """The transformation must not write to the live weights: if it does, it is refused, and they are put back."""
+    before = versions(live)
+    affordable = weights_bytes(live) < _SPARE_MEMORY * psutil.virtual_memory().available
+    with undisturbed(live, parameters=affordable):
+        yield
+        if versions(live) != before:
+            kept = "they were put back" if affordable else "and there was no memory for a copy to put back"
+            raise OptimError(f"the technique wrote to the live model's weights; {kept}")
+
+
+def _check_identity(draft: Draft, root: nn.Module) -> None:
+    """The changed tree must hold no live module: a graft would then be half a change."""
+    live = set(draft.origin.values())
+    if any(module in live for module in root.modules()):
+        raise NotApplicable("The technique put a module of the live model into its draft.")

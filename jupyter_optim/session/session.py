@@ -1,0 +1,481 @@
+"""One model's life: baseline, draft, verify, graft or leave, undo."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import msgspec
+from torch import nn
+
+from jupyter_optim.analysis.findings import find
+from jupyter_optim.errors import Busy, Cancelled, InvalidOption, NotApplicable, OptimError
+from jupyter_optim.guard import versions
+from jupyter_optim.profiling.measure import Measurement, TraceOf, measure
+from jupyter_optim.progress import Listener, Progress
+from jupyter_optim.quality import Evaluate, MaxDrop, fidelity
+from jupyter_optim.report import Goal, Recommendation, Report
+from jupyter_optim.session.attempt import Outcome, Reference, attempt, is_better
+from jupyter_optim.session.step import Step, sentence
+from jupyter_optim.techniques.graft import Graft, Swapper
+from jupyter_optim.techniques.registry import technique as technique_named
+from jupyter_optim.techniques.registry import techniques
+from jupyter_optim.techniques.subject import Subject
+from jupyter_optim.techniques.technique import Assessment, Technique
+from jupyter_optim.workload import Workload
+
+if TYPE_CHECKING:
+    from jupyter_optim.notebook.panel import Panel
+
+Keep = Literal["if-better", "always"]
+
+
+class _Lock:
+    """One piece of work at a time in this process: timings would disturb each other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.what: str | None = None
+
+    @contextmanager
+    def held(self, what: str) -> Iterator[None]:
+        if not self._lock.acquire(blocking=False):
+            raise Busy(f"busy with {self.what or 'other work'}: wait for it, or cancel it")
+        self.what = what
+        try:
+            yield
+        finally:
+            self.what = None
+            self._lock.release()
+
+
+_WORK = _Lock()
+
+
+@dataclass(slots=True)
+class _State:
+    """The model as it is between two changes, and what is known of it."""
+
+    measurement: Measurement
+    assessments: dict[str, Assessment] | None = None
+
+
+@dataclass(slots=True)
+class _Applied:
+    step: Step
+    graft: Graft
+    before: _State
+    after: _State
+
+
+class Session:
+    """Measures one model, changes it in place, verifies each change, and takes it back.
+
+    Made by `jupyter_optim.optimize`, or by ``%%optimize``. All methods may be called from any thread; one
+    piece of work runs at a time.
+    """
+
+    def __init__(
+        self, workload: Workload, *, evaluate: Evaluate | None = None, max_drop: float | str = 0.01,
+        goal: Goal = "latency", cell: str | None = None, cell_trace: TraceOf | None = None,
+        trace_path: Path | None = None, progress: Progress | None = None,
+    ) -> None:  # fmt: skip
+        self.configure(evaluate=evaluate, max_drop=max_drop, goal=goal)
+        self._cell, self._cell_trace, self._trace_path = cell, cell_trace, trace_path
+        self._workload = workload
+        self._listeners: list[Listener] = []
+        self._progress: Progress | None = None
+        self._swap: Swapper = lambda swap: swap()
+        self._steps: list[Step] = []
+        self._done: list[_Applied] = []
+        self._undone: list[_Applied] = []
+        self._reference: Reference | None = None
+        with self._work(f"measuring {type(workload.model).__name__}", progress) as own:
+            self._state = _State(self._measured(own))
+            self._first = self._state
+            self._assess(own)
+
+    def __repr__(self) -> str:
+        kept = sum(1 for step in self._steps if step.accepted and not step.undone)
+        return f"<Session of {type(self.model).__name__}: {len(self._steps)} steps tried, {kept} in place>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> None:
+        """A copied model starts without a session."""
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """A saved model comes back without a session."""
+        return (type(None), ())
+
+    def configure(
+        self, *, evaluate: Evaluate | None = None, max_drop: float | str | None = None, goal: str | None = None
+    ) -> None:  # fmt: skip
+        """Set how changes are judged. Raises `InvalidOption`."""
+        if evaluate is not None and not callable(evaluate):
+            raise InvalidOption(
+                f"evaluate must be a function of the model, and this is {type(evaluate).__name__}."
+            )
+        self._max_drop = MaxDrop.parse(0.01 if max_drop is None else max_drop)
+        self._goal: Goal = checked_goal(goal or "latency")
+        self._evaluate = evaluate
+
+    def remeasure(
+        self, workload: Workload, *, cell: str | None = None, cell_trace: TraceOf | None = None,
+        trace_path: Path | None = None, progress: Progress | None = None,
+    ) -> Report:  # fmt: skip
+        """Go on with another workload of the same model: the history stays."""
+        before = self._workload, self._cell, self._cell_trace, self._trace_path
+        self._workload, self._cell, self._cell_trace, self._trace_path = (
+            workload,
+            cell,
+            cell_trace,
+            trace_path,
+        )
+        try:
+            with self._work(f"measuring {type(workload.model).__name__}", progress) as own:
+                self._settle(_State(self._measured(own)))
+                self._reference = None
+                self._assess(own)
+        except BaseException:
+            self._workload, self._cell, self._cell_trace, self._trace_path = before
+            raise
+        return self.report
+
+    # What is known
+
+    @property
+    def model(self) -> nn.Module:
+        """The very object that was passed in."""
+        return self._workload.model
+
+    @property
+    def workload(self) -> Workload:
+        return self._state.measurement.workload
+
+    @property
+    def baseline(self) -> Report:
+        """The report before any change."""
+        return self._composed(self._first, ())
+
+    @property
+    def report(self) -> Report:
+        """The report of the model as it is now, with the history."""
+        return self._composed(self._state, tuple(self._steps))
+
+    @property
+    def recommendations(self) -> tuple[Recommendation, ...]:
+        """Techniques that apply, the largest predicted gain first."""
+        return _recommend(self._state.assessments or {}, self._goal)
+
+    @property
+    def assessments(self) -> dict[str, Assessment]:
+        """Every technique's judgement of the model as it is now, also of those that do not apply."""
+        return dict(self._state.assessments or {})
+
+    @property
+    def history(self) -> tuple[Step, ...]:
+        """Every step that was tried, also rejected and undone ones."""
+        return tuple(self._steps)
+
+    @property
+    def subject(self) -> Subject:
+        """The model as a technique sees it."""
+        state = self._state.measurement
+        return Subject(
+            model=self.model, workload=state.workload, report=state.report, inputs=state.inputs,
+            max_drop=self._max_drop, judged_by_user=self._evaluate is not None, progress=self._progress or Progress(),
+        )  # fmt: skip
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._done)
+
+    @property
+    def can_redo(self) -> bool:
+        return bool(self._undone)
+
+    @property
+    def busy(self) -> str | None:
+        """What this process is busy with, or None."""
+        return _WORK.what
+
+    @property
+    def panel(self) -> Panel:
+        """The buttons, in a notebook."""
+        from jupyter_optim.notebook.panel import panel_of  # noqa: PLC0415 (the face stands above)
+
+        return panel_of(self)
+
+    def _composed(self, state: _State, steps: tuple[Step, ...]) -> Report:
+        report = state.measurement.report
+        return msgspec.structs.replace(
+            report, findings=find(report), recommendations=_recommend(state.assessments or {}, self._goal),
+            history=tuple(step.record() for step in steps),
+        )  # fmt: skip
+
+    # Work
+
+    def profile(self) -> Report:
+        """Measure the model as it is now once more."""
+        with self._work("measuring again") as progress:
+            self._settle(_State(self._measured(progress)))
+            self._assess(progress)
+        return self.report
+
+    def apply(self, name: str, keep: Keep = "if-better", **options: Any) -> Step:
+        """Try a technique on a draft, verify it beside the live model, and keep it if it is better.
+
+        Args:
+            name: the technique, such as ``int8-dynamic``.
+            keep: ``always`` puts it in even if it is slower, or loses quality.
+            options: the technique's own.
+
+        Returns:
+            The step. What fails on the way gives one with the verdict ``failed``, and leaves the model as it was.
+
+        Raises:
+            UnknownTechnique, InvalidOption, NotApplicable: nothing was tried.
+            Busy: other work is under way.
+            Cancelled: *Cancel* was pressed; the model is as before.
+        """
+        chosen = technique_named(name)
+        parsed = chosen.parse_options(options)
+        if keep not in get_args(Keep):
+            raise InvalidOption(f"keep={keep!r}: give 'if-better' or 'always'.")
+        with self._work(chosen.label) as progress:
+            # the state may be older than the user's last cell: judge the model as it is
+            assessment = (self._state.assessments or {}).get(name) or chosen.judge(self.subject)
+            if not assessment.applies:
+                raise NotApplicable(f"{chosen.label} does not apply: {assessment.reason}.")
+            began = time.perf_counter()
+            step = self._try(chosen, parsed, keep, assessment, progress)
+            step.took_s = time.perf_counter() - began
+            self._steps.append(step)
+            step.report = self.report
+            return step
+
+    def undo(self) -> Step | None:
+        """Take the last change out again. Returns it, or None if there is none."""
+        with self._work("undo"):
+            return self._undo()
+
+    def redo(self) -> Step | None:
+        """Put the change that was last taken out in again. Returns it, or None if there is none."""
+        with self._work("redo"):
+            return self._redo()
+
+    def reset(self) -> Step | None:
+        """Take all changes out; `redo` brings them back one by one. Returns the first one, or None."""
+        with self._work("reset"):
+            step = last = self._undo()
+            while step is not None:
+                last, step = step, self._undo()
+            return last
+
+    def cancel(self) -> None:
+        """Ask the running work to stop; it ends within a second, with the model as before."""
+        if self._progress is not None:
+            self._progress.cancel()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener` called with what is being done, and how far; returns how to stop that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def swap_on(self, swapper: Swapper) -> None:
+        """Have the exchange of the model's contents run by `swapper`, where no cell is using the model."""
+        self._swap = swapper
+
+    def code(self) -> str:
+        """The steps in place as plain PyTorch, to a variable called ``model``."""
+        kept = [applied.step for applied in self._done]
+        if not kept:
+            return "# No change is in place.\n"
+        blocks = [f"# {step.label}: {step.reason}\n{step.code.rstrip()}\n" for step in kept]
+        return "\n".join(blocks)
+
+    @contextmanager
+    def _work(self, what: str, progress: Progress | None = None) -> Iterator[Progress]:
+        with _WORK.held(what):
+            self._progress = progress or Progress(self._tell)
+            try:
+                yield self._progress
+            finally:
+                self._progress = None
+
+    def _tell(self, text: str, fraction: float | None) -> None:
+        for listener in tuple(self._listeners):
+            listener(text, fraction)
+
+    def _measured(self, progress: Progress) -> Measurement:
+        return measure(
+            self._workload,
+            progress,
+            cell=self._cell,
+            cell_trace=self._cell_trace,
+            trace_path=self._trace_path,
+        )
+
+    def _settle(self, state: _State) -> None:
+        """`state` is the model as it is now, measured anew."""
+        if not self._done:
+            self._first = state
+        else:
+            self._done[-1].after = state
+        self._state = state
+
+    def _assess(self, progress: Progress) -> None:
+        subject = self.subject
+        found: dict[str, Assessment] = {}
+        for number, each in enumerate(techniques()):
+            progress.report(f"Predicting {each.label}", 0.7 + 0.3 * number / len(techniques()))
+            found[each.name] = _assessed(each, subject)
+        self._state.assessments = found
+
+    def _reference_now(self) -> Reference:
+        known = self._reference
+        if known is None or known.versions != versions(self.model):
+            known = self._reference = Reference.of(self.subject, self._evaluate)
+        return known
+
+    def _try(
+        self,
+        chosen: Technique,
+        options: dict[str, Any],
+        keep: Keep,
+        assessment: Assessment,
+        progress: Progress,
+    ) -> Step:
+        def failed(reason: str) -> Step:
+            return Step(
+                chosen.name, chosen.label, options, "failed", f"{reason.rstrip('.')}. The model is as it was.",
+                accepted=False, predicted_speedup=assessment.predicted_speedup,
+            )  # fmt: skip
+
+        try:
+            outcome = attempt(
+                chosen, options, self.subject, reference=self._reference_now, evaluate=self._evaluate,
+                goal=self._goal, progress=progress,
+            )  # fmt: skip
+            kept = keep == "always" or is_better(outcome.verdict)
+            if kept:
+                self._graft(outcome, progress)
+        except Cancelled:
+            raise
+        except OptimError as error:
+            return failed(str(error))
+        except Exception as error:  # noqa: BLE001 (a technique, an engine or a user's forward may raise anything)
+            return failed(f"{chosen.label} failed: {_first_line(error)}")
+        step = Step(
+            chosen.name, chosen.label, options, outcome.verdict,
+            sentence(
+                outcome.verdict, speedup=outcome.timing.speedup, size_ratio=outcome.size_ratio,
+                quality=outcome.quality, kept=kept, note=outcome.change.note,
+            ),
+            accepted=kept, speedup=outcome.timing.speedup, predicted_speedup=assessment.predicted_speedup,
+            size_ratio=outcome.size_ratio, quality=outcome.quality, before_ms=outcome.timing.before_ms,
+            after_ms=outcome.timing.after_ms, code=chosen.source(options, outcome.change.facts),
+        )  # fmt: skip
+        if kept:
+            self._keep(step, outcome, progress)
+        return step
+
+    def _graft(self, outcome: Outcome, progress: Progress) -> None:
+        """Put the draft in, and look once whether the live model now answers like it."""
+        progress.check()
+        self._swap(outcome.graft.apply)
+        try:
+            like = fidelity(outcome.outputs, self.workload.outputs(self.model), MaxDrop(1e-3))
+        except BaseException:
+            self._swap(outcome.graft.revert)
+            raise
+        if like.drop > like.max_drop:
+            self._swap(outcome.graft.revert)
+            raise OptimError("once in place, the model did not answer like its draft")
+
+    def _keep(self, step: Step, outcome: Outcome, progress: Progress) -> None:
+        before = self._state
+        self._undone.clear()
+        try:
+            self._state = _State(self._measured(progress))
+            self._assess(progress)
+        except BaseException:
+            self._state = before
+            self._swap(outcome.graft.revert)
+            raise
+        self._done.append(_Applied(step, outcome.graft, before, self._state))
+        assert self._reference is not None
+        # the change brought new weights: they are what the next step's must be compared with
+        self._reference = Reference(self._reference.outputs, self._reference.score, versions(self.model))
+
+    def _undo(self) -> Step | None:
+        if not self._done:
+            return None
+        last = self._done[-1]
+        self._swap(last.graft.revert)
+        self._done.pop()
+        self._undone.append(last)
+        self._state = last.before
+        last.step.undone = True
+        self._refresh_reference()
+        return last.step
+
+    def _redo(self) -> Step | None:
+        if not self._undone:
+            return None
+        last = self._undone[-1]
+        self._swap(last.graft.apply)
+        self._undone.pop()
+        self._done.append(last)
+        self._state = last.after
+        last.step.undone = False
+        self._refresh_reference()
+        return last.step
+
+    def _refresh_reference(self) -> None:
+        if self._reference is not None:
+            known = self._reference
+            self._reference = Reference(known.outputs, known.score, versions(self.model))
+
+
+def checked_goal(goal: str) -> Goal:
+    """`goal`, if it is one. Raises `InvalidOption`."""
+    for known in get_args(Goal):
+        if goal == known:
+            return known  # type: ignore[no-any-return]
+    raise InvalidOption(f"goal={goal!r}: choose one of {', '.join(get_args(Goal))}.")
+
+
+def _assessed(each: Technique, subject: Subject) -> Assessment:
+    try:
+        return each.judge(subject)
+    except Cancelled:
+        raise
+    except Exception as error:  # noqa: BLE001 (it runs the user's forward, and others' techniques)
+        return Assessment(applies=False, reason=f"trying it out failed: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def _recommend(assessments: Mapping[str, Assessment], goal: Goal) -> tuple[Recommendation, ...]:
+    known = {each.name: each for each in techniques()}
+    found = [
+        Recommendation(
+            technique=name, label=known[name].label, family=known[name].family,
+            predicted_speedup=assessment.predicted_speedup, covers_share=assessment.covers_share,
+            predicted_size_ratio=assessment.predicted_size_ratio, reason=assessment.reason,
+            risk=known[name].risk, method=assessment.method,
+        )
+        for name, assessment in assessments.items()
+        if assessment.applies and name in known
+    ]  # fmt: skip
+    if goal in ("size", "memory"):
+        return tuple(sorted(found, key=lambda each: each.predicted_size_ratio or 1.0))
+    return tuple(sorted(found, key=lambda each: -(each.predicted_speedup or 0.0)))

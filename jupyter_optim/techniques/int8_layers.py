@@ -1,0 +1,97 @@
+"""Dynamically quantized layers: int8 weights by channel, activations quantized as they come."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+
+from jupyter_optim.hardware.isa import has_vnni
+
+
+def quantized_linear(linear: nn.Linear, outliers: torch.Tensor | None = None) -> nn.Module:
+    """An int8 layer with the weights of `linear`.
+
+    Args:
+        linear: a float32 layer, not changed. Weight shape: (out_features, in_features).
+        outliers: numbers of input channels that are left in float32, or None. Activations get one scale per
+            tensor, so a few large channels (after a LayerNorm or a GELU) cost all others their precision;
+            keeping those apart is the idea of LLM.int8() (Dettmers et al., arXiv 2208.07339).
+    """
+    return Int8Linear(linear, outliers)
+
+
+class Int8Linear(nn.Module):
+    """``y = x W^T + b`` with W in int8, a scale for each output channel, and x quantized per call."""
+
+    outliers: torch.Tensor | None
+    mask: torch.Tensor
+    exact: torch.Tensor
+
+    def __init__(self, linear: nn.Linear, outliers: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        weight = linear.weight.detach()
+        self.register_buffer("outliers", outliers)
+        if outliers is not None:
+            self.register_buffer("mask", torch.ones(linear.in_features).index_fill(0, outliers, 0))
+            self.register_buffer("exact", weight[:, outliers].t().contiguous())
+            weight = weight * self.mask
+        scales = (weight.abs().amax(1) / 127).clamp_min(1e-12).double()
+        zeros = torch.zeros_like(scales, dtype=torch.long)
+        with warnings.catch_warnings():
+            # torch 2.13 says of all quantized tensors that they will be removed; these kernels know no other
+            warnings.simplefilter("ignore")
+            packed = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
+        bias = None if linear.bias is None else linear.bias.detach()
+        self.packed: Any = torch.ops.quantized.linear_prepack(packed, bias)
+        # Without VNNI, int8 products are summed in 16 bits, and activations must keep to 7 bits
+        self.reduce_range = not has_vnni()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shapes as `nn.Linear`: (..., in_features) to (..., out_features)."""
+        if self.outliers is None:
+            out: torch.Tensor = torch.ops.quantized.linear_dynamic(x, self.packed, self.reduce_range)
+            return out
+        y: torch.Tensor = torch.ops.quantized.linear_dynamic(x * self.mask, self.packed, self.reduce_range)
+        apart = x.index_select(-1, self.outliers).flatten(0, -2)
+        return y.view(-1, self.out_features).addmm_(apart, self.exact).view(y.shape)
+
+    def packed_bytes(self) -> int:
+        """Bytes of the packed weights, their scales and the bias; buffers are counted apart."""
+        return self.in_features * self.out_features + 16 * self.out_features + 4 * self.out_features
+
+    def extra_repr(self) -> str:
+        kept = "" if self.outliers is None else f", {len(self.outliers)} channels in float32"
+        return f"in_features={self.in_features}, out_features={self.out_features}, dtype=qint8{kept}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state["packed"] = torch.ops.quantized.linear_unpack(self.packed)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        weight, bias = state["packed"]
+        super().__setstate__(
+            {  # type: ignore[no-untyped-call]
+                **state,
+                "packed": torch.ops.quantized.linear_prepack(weight, bias),
+            }
+        )
+
+
+def quantized_rnn(rnn: nn.LSTM | nn.GRU) -> nn.Module:
+    """torch.ao's dynamically quantized LSTM or GRU with the weights of `rnn`, which is not changed."""
+    from torch.ao.nn.quantized import dynamic  # noqa: PLC0415 (0.3 s)
+    from torch.ao.quantization import default_dynamic_qconfig  # noqa: PLC0415
+
+    kind = dynamic.LSTM if isinstance(rnn, nn.LSTM) else dynamic.GRU
+    own = copy.copy(rnn)
+    own.qconfig = default_dynamic_qconfig
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made: nn.Module = kind.from_float(own)  # type: ignore[no-untyped-call]
+    return made

@@ -1,0 +1,84 @@
+"""`int8-dynamic` as plain PyTorch source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_TORCHAO = """\
+from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+
+layers = set({layers!r})
+config = Int8DynamicActivationInt8WeightConfig(set_inductor_config=False)
+quantize_(model, config, filter_fn=lambda module, path: path in layers)
+model.compile()
+"""
+
+_LINEAR = """\
+import torch
+from torch import nn
+
+class Int8Linear(nn.Module):
+    def __init__(self, linear, outliers=()):
+        super().__init__()
+        weight = linear.weight.detach()
+        self.out_features, self.outliers = linear.out_features, None
+        if len(outliers):  # input channels that stay in float32
+            self.outliers = torch.tensor(outliers)
+            self.mask = torch.ones(linear.in_features).index_fill(0, self.outliers, 0)
+            self.exact = weight[:, self.outliers].t().contiguous()
+            weight = weight * self.mask
+        scales = (weight.abs().amax(1) / 127).clamp_min(1e-12).double()
+        zeros = torch.zeros_like(scales, dtype=torch.long)
+        packed = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
+        bias = None if linear.bias is None else linear.bias.detach()
+        self.packed = torch.ops.quantized.linear_prepack(packed, bias)
+
+    def forward(self, x):
+        if self.outliers is None:
+            return torch.ops.quantized.linear_dynamic(x, self.packed, {reduce_range})
+        y = torch.ops.quantized.linear_dynamic(x * self.mask, self.packed, {reduce_range})
+        apart = x.index_select(-1, self.outliers).flatten(0, -2)
+        return y.view(-1, self.out_features).addmm_(apart, self.exact).view(y.shape)
+"""
+
+_RNN = """\
+import torch.ao.nn.quantized.dynamic as dynamic
+from torch.ao.quantization import default_dynamic_qconfig
+
+def int8_rnn(rnn):
+    rnn.qconfig = default_dynamic_qconfig
+    return getattr(dynamic, type(rnn).__name__).from_float(rnn)
+"""
+
+_REPLACE = """\
+outliers = {outliers!r}
+for path in {layers!r}:
+    parent, _, name = path.rpartition(".")
+    layer = model.get_submodule(path)
+    setattr(model.get_submodule(parent), name, {make})
+"""
+
+_ROOT = "model = {make}\n"
+
+
+def source(facts: Mapping[str, Any]) -> str:
+    """The change that `facts` describe, to a variable called ``model``."""
+    layers: list[str] = facts["layers"]
+    if facts["backend"] == "torchao":
+        return _TORCHAO.format(layers=layers)
+    outliers = {path: kept for path, kept in facts["outliers"].items() if kept}
+    rnn = bool(facts["recurrent"])
+    linear = _LINEAR.format(reduce_range=facts["reduce_range"])
+    if layers == [""]:
+        make = "int8_rnn(model)" if rnn else f"Int8Linear(model, {outliers.get('', [])!r})"
+        return (_RNN if rnn else linear) + "\n" + _ROOT.format(make=make)
+    make = "Int8Linear(layer, outliers.get(path, ()))"
+    if rnn:
+        make = f"{make} if isinstance(layer, nn.Linear) else int8_rnn(layer)"
+    return (
+        linear
+        + "\n"
+        + (_RNN + "\n" if rnn else "")
+        + _REPLACE.format(outliers=outliers, layers=layers, make=make)
+    )

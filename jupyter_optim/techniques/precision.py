@@ -1,0 +1,156 @@
+"""`bf16` and `fp16`: weights and arithmetic in 16 bits; the caller's inputs and outputs stay what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from jupyter_optim import tree
+from jupyter_optim.errors import NotApplicable
+from jupyter_optim.progress import Progress
+from jupyter_optim.techniques.draft import Draft
+from jupyter_optim.techniques.rehearse import rehearse_draft
+from jupyter_optim.techniques.subject import Subject
+from jupyter_optim.techniques.technique import Assessment, Change, Technique
+
+
+class CastInputs:
+    """A forward pre-hook: floating-point inputs of `source` arrive as `target`."""
+
+    def __init__(self, source: torch.dtype, target: torch.dtype) -> None:
+        self.source, self.target = source, target
+
+    def __call__(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The inputs, cast."""
+        cast: tuple[tuple[Any, ...], dict[str, Any]] = tree.map_tensors((args, kwargs), self._cast)
+        return cast
+
+    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self.target) if tensor.dtype == self.source else tensor
+
+
+class CastOutputs(CastInputs):
+    """A forward hook: floating-point outputs of `source` leave as `target`."""
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
+        """The outputs, cast."""
+        return tree.map_tensors(output, self._cast)
+
+
+def floating_dtype(model: nn.Module) -> torch.dtype | None:
+    """The one floating-point dtype of all the model's parameters, or None if there are several or none."""
+    found = {p.dtype for p in model.parameters() if p.is_floating_point() or p.is_complex()}
+    return found.pop() if len(found) == 1 else None
+
+
+def cast_weights_(draft: nn.Module, dtype: torch.dtype) -> None:
+    """Give `draft` weights and buffers of `dtype` in new tensors; tied ones stay tied.
+
+    `nn.Module.to` would write to the parameter objects, and the draft shares them with the live model.
+    """
+    cast: dict[int, torch.Tensor] = {}
+    for module in draft.modules():
+        for registry in (module._parameters, module._buffers):
+            entries: dict[str, Any] = registry
+            for name, tensor in entries.items():
+                if tensor is None or not tensor.is_floating_point():
+                    continue
+                if id(tensor) not in cast:
+                    made = tensor.detach().to(dtype)
+                    is_parameter = isinstance(tensor, nn.Parameter)
+                    cast[id(tensor)] = nn.Parameter(made, tensor.requires_grad) if is_parameter else made
+                entries[name] = cast[id(tensor)]
+
+
+class _HalfPrecision(Technique):
+    family = "precision"
+    dtype: ClassVar[torch.dtype]
+
+    def judge(self, subject: Subject) -> Assessment:
+        reason = subject.obstacle or self._obstacle(subject)
+        if reason is not None:
+            return Assessment(applies=False, reason=reason)
+        draft = Draft(subject.model)
+        try:
+            prediction = rehearse_draft(
+                subject, self.transform(draft.root, subject, {}, subject.progress).model
+            )
+        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            return Assessment(applies=False, reason=f"in {self.name} its forward raises: {first}")
+        return Assessment(
+            applies=True, reason=f"All floating-point work in {self.name}, with half the bytes to move.",
+            covers_share=1.0, predicted_speedup=prediction.speedup, predicted_size_ratio=_size_ratio(subject.model),
+            method=prediction.method,
+        )  # fmt: skip
+
+    def _obstacle(self, subject: Subject) -> str | None:
+        dtype = floating_dtype(subject.model)
+        if dtype is None:
+            return "it has no parameters of one floating-point type"
+        if dtype.is_complex:
+            return f"its parameters are complex, and {self.name} has no complex counterpart"
+        if dtype in (torch.float16, torch.bfloat16):
+            return f"its parameters are {str(dtype).removeprefix('torch.')} already"
+        if subject.training:
+            return "it was called in train mode: train with autocast instead, which keeps the master weights"
+        if subject.workload.mode.autocast:
+            return "it runs under autocast already"
+        return None
+
+    def transform(
+        self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
+    ) -> Change:
+        source = floating_dtype(draft)
+        if source is None:
+            raise NotApplicable("It has no parameters of one floating-point type.")
+        cast_weights_(draft, self.dtype)
+        draft.register_forward_pre_hook(CastInputs(source, self.dtype), prepend=True, with_kwargs=True)
+        draft.register_forward_hook(CastOutputs(self.dtype, source))
+        return Change(draft, f"all weights as {self.name}", {"source": str(source)})
+
+    def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+        target = str(self.dtype)
+        return f"""\
+import torch
+from torch.utils._pytree import tree_map
+
+def _cast(value, source, target):
+    return tree_map(lambda t: t.to(target) if isinstance(t, torch.Tensor) and t.dtype == source else t, value)
+
+model.to({target})
+model.register_forward_pre_hook(
+    lambda module, args, kwargs: _cast((args, kwargs), {facts["source"]}, {target}), with_kwargs=True, prepend=True
+)
+model.register_forward_hook(lambda module, args, output: _cast(output, {target}, {facts["source"]}))
+"""
+
+
+def _size_ratio(model: nn.Module) -> float | None:
+    found = {id(t): t for t in [*model.parameters(), *model.buffers()]}.values()
+    total = sum(t.numel() * t.element_size() for t in found)
+    halved = sum(t.numel() * (2 if t.is_floating_point() else t.element_size()) for t in found)
+    return halved / total if total else None
+
+
+class Bf16(_HalfPrecision):
+    """Weights and arithmetic in bfloat16."""
+
+    name = "bf16"
+    label = "Use bfloat16"
+    risk = "8 bits of precision instead of 24: answers differ in the third digit."
+    dtype = torch.bfloat16
+
+
+class Fp16(_HalfPrecision):
+    """Weights and arithmetic in float16."""
+
+    name = "fp16"
+    label = "Use float16"
+    risk = "11 bits of precision, and values above 65,504 overflow."
+    dtype = torch.float16

@@ -1,0 +1,216 @@
+"""`prune-structured`: whole channels are taken out, so that the layers really get smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from jupyter_optim import tree
+from jupyter_optim.errors import NotApplicable
+from jupyter_optim.progress import Progress
+from jupyter_optim.quality import mismatch
+from jupyter_optim.techniques.rehearse import rehearse_layers
+from jupyter_optim.techniques.subject import Layer, Subject
+from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_PRUNED = (*_CONVOLUTIONS, nn.Linear)
+_HARMLESS = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.PReLU, *_PRUNED,
+)  # fmt: skip
+_ATTENTION_OPS = ("aten::bmm", "aten::baddbmm", "aten::scaled_dot_product_attention")
+
+
+class PruneStructured(Technique):
+    """Remove the channels of least magnitude, with all that depends on them (torch-pruning; arXiv 2301.12900)."""
+
+    name = "prune-structured"
+    family = "pruning"
+    label = "Prune channels"
+    risk = "Without training afterwards, accuracy drops with the ratio: give `evaluate`, and start small."
+    weights = "cloned"
+    options = (
+        Option("ratio", "Fraction of channels", 0.3, low=0.05, high=0.9, step=0.05, help="Of each layer."),
+        Option(
+            "round_to",
+            "Round channels to",
+            8,
+            low=1,
+            high=64,
+            step=1,
+            help="What vector units like: 8 or 16.",
+        ),
+    )
+
+    def judge(self, subject: Subject) -> Assessment:
+        reason = subject.obstacle or self._obstacle(subject)
+        if reason is not None:
+            return Assessment(applies=False, reason=reason)
+        layers = subject.layers(_PRUNED)
+        head = _head(layers)
+        options = self.parse_options({})
+        prediction = rehearse_layers(
+            subject, layers, lambda module, layer: _thinner(module, options, head=layer.path == head),
+            scale_rest=options["ratio"],
+        )  # fmt: skip
+        kept = 1 - options["ratio"]
+        return Assessment(
+            applies=True,
+            reason=f"{len(layers)} layers lose {options['ratio']:.0%} of their channels, and so about half of their work.",
+            covers_share=prediction.covers_share, predicted_speedup=prediction.speedup,
+            predicted_size_ratio=kept * kept, method=prediction.method,
+        )  # fmt: skip
+
+    def _obstacle(self, subject: Subject) -> str | None:
+        for path, module in subject.modules.items():
+            own = list(module.parameters(recurse=False))
+            if own and type(module) not in _HARMLESS:
+                return f"`{path}` is a {type(module).__name__}: channels are pruned in CNNs and MLPs only, so far"
+            if isinstance(module, _CONVOLUTIONS) and module.groups not in (1, module.in_channels):
+                return f"`{path}` is a grouped convolution, whose channels cannot be taken out one by one"
+        present = {op.name for op in subject.report.ops}
+        attention = [name for name in _ATTENTION_OPS if name in present]
+        if attention:
+            return (
+                f"it computes attention ({attention[0]}): channels are pruned in CNNs and MLPs only, so far"
+            )
+        if len(subject.layers(_PRUNED)) < 2:
+            return "it has fewer than two Linear or convolution layers, and the last one's outputs must stay"
+        if subject.workload.kwargs and subject.workload.args:
+            return "its inputs are both positional and by keyword"
+        if subject.workload.expression is not None:
+            return "its workload is an expression, and pruning must call the model itself"
+        return None
+
+    def transform(
+        self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
+    ) -> Change:
+        import torch_pruning  # noqa: PLC0415 (needed here only)
+
+        workload = subject.workload
+        reference = workload.outputs(subject.model)
+        modules = dict(draft.named_modules())
+        ignored = _output_layers(subject, modules, reference)
+        before = sum(p.numel() for p in draft.parameters())
+        progress.report("Looking for channels that depend on each other", None)
+        inputs = workload.kwargs or workload.args
+        was = {module: module.training for module in draft.modules()}
+        gradients = {parameter: parameter.requires_grad for parameter in draft.parameters()}
+        with torch.enable_grad():
+            # torch-pruning follows the autograd graph, so every parameter must be in it
+            for parameter in gradients:
+                parameter.requires_grad_(True)
+            pruner = torch_pruning.pruner.MagnitudePruner(
+                draft, example_inputs=tree.clone(inputs if isinstance(inputs, dict) else tuple(inputs)),
+                importance=torch_pruning.importance.GroupMagnitudeImportance(p=2), pruning_ratio=options["ratio"],
+                ignored_layers=ignored, round_to=int(options["round_to"]),
+                forward_fn=lambda model, given: model(**given) if isinstance(given, dict) else model(*given),
+            )  # fmt: skip
+            for group in pruner.step(interactive=True):
+                progress.check()
+                group.prune()
+        for module, training in was.items():
+            module.training = training
+        trainable = any(gradients.values())
+        for parameter in draft.parameters():
+            parameter.requires_grad_(trainable)
+            parameter.grad = None
+        _check_outputs(workload.outputs(draft), reference)
+        after = sum(p.numel() for p in draft.parameters())
+        if after == before:
+            raise NotApplicable(
+                f"No channel was taken out: {options['ratio']:.0%} of the layers' channels, rounded to "
+                f"{options['round_to']}, is none. Choose a larger ratio or a smaller rounding."
+            )
+        names = {module: path for path, module in modules.items()}
+        facts = {"ignored": [names[module] for module in ignored]}
+        return Change(draft, f"{1 - after / before:.0%} of the parameters taken out", facts)
+
+    def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+        return f"""\
+import torch_pruning as tp
+
+pruner = tp.pruner.MagnitudePruner(
+    model,
+    example_inputs=example_inputs,  # a tuple of the model's inputs, or a dict
+    importance=tp.importance.GroupMagnitudeImportance(p=2),
+    pruning_ratio={options["ratio"]},
+    ignored_layers=[model.get_submodule(path) for path in {facts["ignored"]!r}],
+    round_to={int(options["round_to"])},
+    forward_fn=lambda model, given: model(**given) if isinstance(given, dict) else model(*given),
+)
+pruner.step()
+"""
+
+
+def _head(layers: list[Layer]) -> str | None:
+    """Path of the last layer, whose outputs are the model's."""
+    return layers[-1].path if layers else None
+
+
+def _output_layers(subject: Subject, modules: Mapping[str, nn.Module], reference: Any) -> list[nn.Module]:
+    """Layers that must keep their outputs: those whose width is a dimension of the model's outputs."""
+    widths = {size for tensor in tree.tensors(reference) for size in tensor.shape[1:]}
+    found = [
+        modules[layer.path]
+        for layer in subject.layers(_PRUNED)
+        if getattr(layer.module, "out_features", getattr(layer.module, "out_channels", None)) in widths
+    ]
+    head = _head(subject.layers(_PRUNED))
+    return found or ([modules[head]] if head is not None else [])
+
+
+def _check_outputs(outputs: Any, reference: Any) -> None:
+    changed = mismatch(reference, outputs)
+    if changed is not None:
+        raise NotApplicable(f"Taking out channels would change what the model returns: {changed}.")
+
+
+def _thinner(module: nn.Module, options: Mapping[str, Any], *, head: bool) -> nn.Module | None:
+    """A layer of random weights with the channels that would be left, which takes the first ones of its inputs."""
+    kept, step = 1 - options["ratio"], int(options["round_to"])
+
+    def rounded(width: int) -> int:
+        return max(step, round(width * kept / step) * step) if width > step else width
+
+    made: nn.Module
+    if isinstance(module, nn.Linear):
+        width, out = (
+            rounded(module.in_features),
+            module.out_features if head else rounded(module.out_features),
+        )
+        made = nn.Linear(width, out, module.bias is not None)
+    elif isinstance(module, _CONVOLUTIONS):
+        first = module.in_channels <= 4
+        width = module.in_channels if first else rounded(module.in_channels)
+        out = module.out_channels if head else rounded(module.out_channels)
+        groups = width if module.groups > 1 else 1
+        made = type(module)(
+            width, width if groups > 1 else out, module.kernel_size, module.stride, module.padding,  # type: ignore[arg-type]
+            module.dilation, groups, module.bias is not None, module.padding_mode,  # type: ignore[arg-type]
+        )  # fmt: skip
+    else:
+        return None
+    made = made.to(device=next(module.parameters()).device, dtype=next(module.parameters()).dtype)
+    return _Narrowed(made, width, -1 if isinstance(module, nn.Linear) else 1)
+
+
+class _Narrowed(nn.Module):
+    """Feeds a layer the first channels of an input made once, so that cutting them is not timed."""
+
+    def __init__(self, layer: nn.Module, width: int, dim: int) -> None:
+        super().__init__()
+        self.layer, self.width, self.dim = layer, width, dim
+        self.input: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.input is None:
+            format = torch.preserve_format if x.is_contiguous() else torch.channels_last  # noqa: A001
+            self.input = x.narrow(self.dim, 0, self.width).clone(memory_format=torch.contiguous_format)
+            if format is torch.channels_last and x.dim() == 4:
+                self.input = self.input.contiguous(memory_format=format)
+        out: torch.Tensor = self.layer(self.input)
+        return out

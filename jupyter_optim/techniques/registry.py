@@ -1,0 +1,50 @@
+"""All techniques by name: ours, and those that other packages register."""
+
+from __future__ import annotations
+
+import functools
+from importlib.metadata import entry_points
+
+from jupyter_optim.errors import OptimError, UnknownTechnique, nearest
+from jupyter_optim.techniques.technique import Technique
+
+GROUP = "jupyter_optim.techniques"
+"""Entry-point group: each entry names a `Technique` subclass."""
+
+
+@functools.cache
+def techniques() -> tuple[Technique, ...]:
+    """Every technique, ours first, in the order in which they are shown where nothing else orders them.
+
+    Raises:
+        OptimError: an installed package registers what is no technique.
+    """
+    from jupyter_optim.techniques.compile import Compile  # noqa: PLC0415 (they import torch)
+    from jupyter_optim.techniques.int8_dynamic import Int8Dynamic  # noqa: PLC0415
+    from jupyter_optim.techniques.layout import ChannelsLast  # noqa: PLC0415
+    from jupyter_optim.techniques.precision import Bf16, Fp16  # noqa: PLC0415
+    from jupyter_optim.techniques.prune_magnitude import PruneMagnitude  # noqa: PLC0415
+    from jupyter_optim.techniques.prune_structured import PruneStructured  # noqa: PLC0415
+
+    ours = (Int8Dynamic(), Bf16(), Fp16(), ChannelsLast(), Compile(), PruneStructured(), PruneMagnitude())
+    return (*ours, *_registered())
+
+
+def _registered() -> list[Technique]:
+    found = []
+    for entry in entry_points(group=GROUP):
+        kind = entry.load()
+        if not (isinstance(kind, type) and issubclass(kind, Technique)):
+            raise OptimError(f"The entry point {entry.name!r} of {GROUP} is no Technique: {entry.value}.")
+        found.append(kind())
+    return found
+
+
+def technique(name: str) -> Technique:
+    """The technique of that name. Raises `UnknownTechnique` with the valid names, nearest first."""
+    known = {each.name: each for each in techniques()}
+    if name not in known:
+        raise UnknownTechnique(
+            f"There is no technique {name!r}. There are: {', '.join(nearest(name, known))}."
+        )
+    return known[name]

@@ -1,0 +1,156 @@
+"""Predict a gain by a quick measurement: of representative layers, or of the whole changed draft.
+
+A prediction costs a few calls. It is measured on the real shapes, and the rest of the model counts as it is
+(Amdahl): speed-up = 1 / (1 - sum of the shares saved).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from jupyter_optim.profiling.latency import no_gc, synchronizer
+from jupyter_optim.techniques.subject import Layer, Subject, sample_inputs
+
+_BLOCK_S = 0.004
+_ROUNDS = 3
+_SLOWEST = 4.0
+"""A rehearsed draft that takes this many times the live model's time is not timed any further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a rehearsal says."""
+
+    speedup: float | None
+    covers_share: float
+    method: str
+
+
+def rehearse_layers(
+    subject: Subject, layers: Iterable[Layer], changed: Callable[[nn.Module, Layer], nn.Module | None],
+    scale_rest: float = 0.0,
+) -> Prediction:  # fmt: skip
+    """Time one layer of each kind against its changed form, on random inputs of the real shapes.
+
+    Args:
+        subject: the model.
+        layers: those that the technique changes.
+        changed: makes the changed form of a layer; None if it cannot.
+        scale_rest: fraction of the time outside of `layers` that is saved too.
+    """
+    groups: dict[str, list[Layer]] = {}
+    for layer in layers:
+        groups.setdefault(layer.kind, []).append(layer)
+    covered = saved = 0.0
+    for members in sorted(groups.values(), key=lambda each: -sum(layer.share for layer in each)):
+        subject.progress.check()
+        share = sum(layer.share for layer in members)
+        covered += share
+        if share < 0.01:
+            continue  # cannot move the prediction by more than that
+        ratio = _layer_ratio(members[0], changed)
+        if ratio is not None:
+            saved += share * (1 - 1 / ratio)
+    saved += max(0.0, 1 - covered) * scale_rest
+    if not groups:
+        return Prediction(None, 0.0, "no layer to change")
+    method = f"measured on {len(groups)} kinds of layer at the real shapes; the rest counted as it is"
+    return Prediction(1 / max(0.02, 1 - saved), min(1.0, covered), method)
+
+
+def _layer_ratio(layer: Layer, changed: Callable[[nn.Module, Layer], nn.Module | None]) -> float | None:
+    """Time of the layer over that of its changed form: the median over rounds, in turn."""
+    inputs = sample_inputs(layer)
+    if inputs is None:
+        return None
+    other = changed(layer.module, layer)
+    if other is None:
+        return None
+    with torch.no_grad(), no_gc():
+        try:
+            return _ratio(lambda: layer.module(*inputs), lambda: other(*inputs), inputs[0].device)
+        except (RuntimeError, NotImplementedError, TypeError):
+            return None  # a shape or type that the changed form does not take
+
+
+def _ratio(before: Callable[[], object], after: Callable[[], object], device: torch.device) -> float:
+    synchronize = synchronizer(device)
+
+    def block(call: Callable[[], object], calls: int) -> float:
+        call()
+        synchronize()
+        began = time.perf_counter()
+        for _ in range(calls):
+            call()
+        synchronize()
+        return (time.perf_counter() - began) / calls
+
+    block(before, 1)
+    block(after, 1)
+    calls = [max(1, int(_BLOCK_S / max(1e-7, block(call, 1)))) for call in (before, after)]
+    ratios = sorted(block(before, calls[0]) / block(after, calls[1]) for _ in range(_ROUNDS))
+    return ratios[_ROUNDS // 2]
+
+
+def rehearse_draft(subject: Subject, draft: nn.Module) -> Prediction:
+    """Time a few calls of a whole changed draft against the live model, in turn.
+
+    Raises:
+        Exception: whatever the draft's forward raises; the caller makes a sentence of it.
+    """
+    workload = subject.workload
+    synchronize = synchronizer(workload.device)
+
+    def once(model: nn.Module, calls: int) -> float:
+        subject.progress.check()
+        with workload.mode.applied(model):
+            inputs = [workload.fresh_inputs() for _ in range(calls)]
+            synchronize()
+            began = time.perf_counter()
+            for args, kwargs in inputs:
+                workload.call(model, args, kwargs)
+            synchronize()
+            return (time.perf_counter() - began) / calls
+
+    live = subject.model
+    with workload.undisturbed(live), workload.undisturbed(draft), no_gc():
+        first = once(draft, 1)
+        usual = (subject.report.latency.median_ms or 0.0) / 1e3
+        if first > _SLOWEST * usual and usual > 0.02:
+            return Prediction(usual / first, 1.0, "one call of the changed model")
+        calls = max(1, min(50, int(0.02 / max(first, 1e-6))))
+        once(draft, 1)
+        ratios = []
+        for _ in range(2 if usual > 0.05 else 5):
+            once(live, 1)
+            before = once(live, calls)
+            once(draft, 1)
+            ratios.append(before / once(draft, calls))
+    ratios.sort()
+    middle = (ratios[(len(ratios) - 1) // 2] + ratios[len(ratios) // 2]) / 2
+    return Prediction(middle, 1.0, f"{len(ratios) * calls} calls of the changed model beside the live one")
+
+
+def layer_times(layer: Layer, candidates: list[nn.Module]) -> list[float] | None:
+    """Seconds a call of each candidate on inputs like the layer's, the best of three rounds in turn."""
+    inputs = sample_inputs(layer)
+    if inputs is None:
+        return None
+    synchronize = synchronizer(inputs[0].device)
+    best = [float("inf")] * len(candidates)
+    with torch.no_grad(), no_gc():
+        for _ in range(_ROUNDS + 1):
+            for index, candidate in enumerate(candidates):
+                candidate(*inputs)
+                synchronize()
+                began = time.perf_counter()
+                for _ in range(5):
+                    candidate(*inputs)
+                synchronize()
+                best[index] = min(best[index], (time.perf_counter() - began) / 5)
+    return best

@@ -1,0 +1,108 @@
+import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
+import { ReactWidget } from '@jupyterlab/ui-components';
+import { Panel, Widget } from '@lumino/widgets';
+import * as React from 'react';
+
+import { readReport } from './guard.js';
+import type { Reading } from './guard.js';
+import { MIME_TYPE, SCHEMA_VERSION } from './schema.js';
+import type { Report } from './schema.js';
+import { ReportView } from './view.js';
+
+const FALLBACKS = ['text/html', 'text/plain'];
+
+/** One output: the report as a React view or, if it cannot be read, a line why and the output's html. */
+export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
+  constructor(options: ReportRenderer.IOptions) {
+    super();
+    this._mimeType = options.mimeType;
+    this._rendermime = options.rendermime;
+    this._trans = options.translator.load('jupyter-optim');
+    this.addClass('jp-JupyterOptimReport');
+  }
+
+  /** Called for the first time and again for every update of the output. */
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    const reading = readReport(model.data[this._mimeType]);
+    if (reading.kind === 'report') {
+      this._show(reading.report);
+      return;
+    }
+    this._clear();
+    this.addWidget(notice(this._complaint(reading)));
+    const fallback = FALLBACKS.find(each => each in model.data);
+    if (fallback !== undefined) {
+      const renderer = this._rendermime.createRenderer(fallback);
+      this.addWidget(renderer);
+      await renderer.renderModel(model);
+    }
+  }
+
+  private _show(report: Report): void {
+    if (this._view === null) {
+      this._clear();
+      this._view = new View(this._trans);
+      this.addWidget(this._view);
+    }
+    // the same view is kept, so that what the reader had unfolded stays unfolded
+    this._view.draw(report);
+  }
+
+  private _clear(): void {
+    this._view = null;
+    for (const widget of [...this.widgets]) {
+      widget.dispose();
+    }
+  }
+
+  private _complaint(reading: Exclude<Reading, { kind: 'report' }>): string {
+    return reading.kind === 'other-version'
+      ? this._trans.__(
+          'This report has schema version %1, and this extension reads version %2. Update jupyter-optim, or measure again.',
+          reading.version,
+          SCHEMA_VERSION
+        )
+      : this._trans.__('This is not a readable %1: see %2.', MIME_TYPE, reading.where);
+  }
+
+  private readonly _mimeType: string;
+  private readonly _rendermime: IRenderMimeRegistry;
+  private readonly _trans: TranslationBundle;
+  private _view: View | null = null;
+}
+
+export namespace ReportRenderer {
+  export interface IOptions {
+    mimeType: string;
+    rendermime: IRenderMimeRegistry;
+    translator: ITranslator;
+  }
+}
+
+class View extends ReactWidget {
+  constructor(trans: TranslationBundle) {
+    super();
+    this._trans = trans;
+  }
+
+  draw(report: Report): void {
+    this._report = report;
+    this.update();
+  }
+
+  protected override render(): React.ReactElement | null {
+    return this._report && <ReportView report={this._report} trans={this._trans} />;
+  }
+
+  private readonly _trans: TranslationBundle;
+  private _report: Report | null = null;
+}
+
+function notice(text: string): Widget {
+  const widget = new Widget({ node: document.createElement('p') });
+  widget.addClass('jp-JupyterOptimReport-notice');
+  widget.node.textContent = text;
+  return widget;
+}

@@ -1,0 +1,536 @@
+// Written by scripts/write_schema.py from jupyter_optim/report.py: change that, and run the script.
+
+import type { Definitions } from './guard.js';
+
+export const MIME_TYPE = 'application/vnd.jupyter-optim.report.v1+json';
+
+export const SCHEMA_VERSION = 1;
+
+/** Everything that is known of one workload at one time. */
+export interface Report {
+  readonly schema_version?: number;
+  readonly environment: Environment;
+  readonly workload: WorkloadInfo;
+  readonly latency: Latency;
+  readonly memory: Memory;
+  readonly flops: Flops;
+  readonly energy: Energy;
+  readonly hardware: Hardware;
+  readonly trace: Trace;
+  readonly ops: ReadonlyArray<Op>;
+  readonly modules: ReadonlyArray<ModuleRow>;
+  readonly lines: ReadonlyArray<Line>;
+  readonly findings: ReadonlyArray<Finding>;
+  readonly recommendations: ReadonlyArray<Recommendation>;
+  readonly history: ReadonlyArray<StepRecord>;
+  readonly cell?: string | null;
+  readonly partial?: string | null;
+}
+
+/** The machine and the software that the figures belong to. Holds no user or host name. */
+export interface Environment {
+  readonly cpu_model: string | null;
+  readonly physical_cores: number | null;
+  readonly logical_cores: number | null;
+  readonly threads: number;
+  readonly interop_threads: number;
+  readonly isa: ReadonlyArray<string>;
+  readonly memory_bytes: number | null;
+  readonly gpus: ReadonlyArray<Gpu>;
+  readonly gpu_reason: string | null;
+  readonly os: string;
+  readonly python: string;
+  readonly torch: string;
+  readonly libraries: { readonly [key: string]: string };
+}
+
+/** One GPU as its driver describes it; `None` where the driver would not say. */
+export interface Gpu {
+  readonly index: number;
+  readonly name: string | null;
+  readonly uuid: string | null;
+  readonly memory_bytes: number | null;
+  readonly driver: string | null;
+}
+
+/** What was measured: the model, and how it was called. */
+export interface WorkloadInfo {
+  readonly model: string;
+  readonly origin: 'call' | 'cell' | 'expression';
+  readonly expression: string | null;
+  readonly device: string;
+  readonly dtype: string | null;
+  readonly training: boolean;
+  readonly grad: boolean;
+  readonly autocast: string | null;
+  readonly batch_size: number | null;
+  readonly inputs: ReadonlyArray<InputSpec>;
+  readonly signatures: ReadonlyArray<Signature>;
+  readonly calls: number;
+  readonly cell_ms: number | null;
+  readonly model_ms: number | null;
+  readonly replayed: boolean;
+  readonly reason: string | null;
+}
+
+/** One leaf of the model's input. */
+export interface InputSpec {
+  readonly name: string;
+  readonly kind: string;
+  readonly shape?: ReadonlyArray<number> | null;
+  readonly dtype?: string | null;
+  readonly device?: string | null;
+}
+
+/** One combination of input shapes and types that the model was called with. */
+export interface Signature {
+  readonly text: string;
+  readonly calls: number;
+  readonly total_ms: number;
+  readonly measured: boolean;
+}
+
+/** Wall time of one call, without a profiler. */
+export interface Latency {
+  readonly median_ms: number | null;
+  readonly low_ms: number | null;
+  readonly high_ms: number | null;
+  readonly p95_ms: number | null;
+  readonly repeats: number;
+  readonly warmup_calls: number;
+  readonly throughput_per_s: number | null;
+  readonly samples_per_s: number | null;
+  readonly status: 'estimated' | 'measured' | 'unavailable';
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** Bytes held by tensors during one call. */
+export interface Memory {
+  readonly peak_bytes: number | null;
+  readonly weights_bytes: number;
+  readonly activations_bytes: number | null;
+  readonly parameters: number;
+  readonly status: 'estimated' | 'measured' | 'unavailable';
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** Floating-point operations of one call. */
+export interface Flops {
+  readonly total: number | null;
+  readonly status: 'estimated' | 'measured' | 'unavailable';
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** Energy of one call. */
+export interface Energy {
+  readonly energy_j: number | null;
+  readonly status: 'estimated' | 'measured' | 'unavailable';
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** What the machine was doing during the clean timing. */
+export interface Hardware {
+  readonly cpu_percent: number | null;
+  readonly rss_bytes: number | null;
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** How ops, modules and lines were attributed. */
+export interface Trace {
+  readonly events: number;
+  readonly calls: number;
+  readonly call_ms: number | null;
+  readonly unattributed_ms: number | null;
+  readonly source: 'cell' | 'replay';
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** One operator of one module, summed over one call of the model. */
+export interface Op {
+  readonly name: string;
+  readonly calls: number;
+  readonly self_ms: number;
+  readonly total_ms: number;
+  readonly share: number;
+  readonly flops: number | null;
+  readonly bytes: number | null;
+  readonly bound: 'compute' | 'memory' | 'overhead' | null;
+  readonly module: string | null;
+  readonly line: string | null;
+  readonly device: string;
+}
+
+/** One module, summed over one call of the model. */
+export interface ModuleRow {
+  readonly path: string;
+  readonly class_name: string;
+  readonly calls: number;
+  readonly total_ms: number;
+  readonly self_ms: number;
+  readonly share: number;
+  readonly params: number;
+  readonly flops: number | null;
+  readonly bytes: number | null;
+}
+
+/** One line of the user's code: inclusive time of what the line calls. */
+export interface Line {
+  readonly source: string;
+  readonly lineno: number;
+  readonly text: string;
+  readonly ms: number;
+  readonly share: number;
+  readonly bytes?: number | null;
+  readonly estimated?: boolean;
+}
+
+/** Something worth knowing, in plain words, with its evidence. */
+export interface Finding {
+  readonly kind: string;
+  readonly title: string;
+  readonly text: string;
+  readonly share: number | null;
+  readonly severity: 'high' | 'info' | 'low' | 'medium';
+  readonly evidence?: ReadonlyArray<string>;
+  readonly modules?: ReadonlyArray<string>;
+}
+
+/** A technique that applies to this model, with what it should bring. */
+export interface Recommendation {
+  readonly technique: string;
+  readonly label: string;
+  readonly family: string;
+  readonly predicted_speedup: number | null;
+  readonly covers_share: number | null;
+  readonly predicted_size_ratio: number | null;
+  readonly reason: string;
+  readonly risk: string;
+  readonly method: string;
+}
+
+/** One entry of the history: a technique that was tried, and what came of it. */
+export interface StepRecord {
+  readonly technique: string;
+  readonly label: string;
+  readonly options: { readonly [key: string]: unknown };
+  readonly verdict: 'failed' | 'faster' | 'no gain' | 'quality lost' | 'slower' | 'smaller';
+  readonly reason: string;
+  readonly accepted: boolean;
+  readonly undone: boolean;
+  readonly speedup: Interval | null;
+  readonly predicted_speedup: number | null;
+  readonly size_ratio: number | null;
+  readonly quality: Quality | null;
+  readonly before_ms: number | null;
+  readonly after_ms: number | null;
+  readonly took_s: number;
+}
+
+/** A measured value with its 95% confidence interval. */
+export interface Interval {
+  readonly low: number;
+  readonly median: number;
+  readonly high: number;
+}
+
+/** What a technique did to the model's answers. */
+export interface Quality {
+  readonly metric: string;
+  readonly before: number;
+  readonly after: number;
+  readonly drop: number;
+  readonly max_drop: number;
+  readonly details?: { readonly [key: string]: number };
+}
+
+export const DEFINITIONS: Definitions = {
+  Report: {
+    type: 'object',
+    required: ["environment", "workload", "latency", "memory", "flops", "energy", "hardware", "trace", "ops", "modules", "lines", "findings", "recommendations", "history"],
+    properties: {
+      schema_version: {"type": "integer"},
+      environment: {"$ref": "#/$defs/Environment"},
+      workload: {"$ref": "#/$defs/WorkloadInfo"},
+      latency: {"$ref": "#/$defs/Latency"},
+      memory: {"$ref": "#/$defs/Memory"},
+      flops: {"$ref": "#/$defs/Flops"},
+      energy: {"$ref": "#/$defs/Energy"},
+      hardware: {"$ref": "#/$defs/Hardware"},
+      trace: {"$ref": "#/$defs/Trace"},
+      ops: {"type": "array", "items": {"$ref": "#/$defs/Op"}},
+      modules: {"type": "array", "items": {"$ref": "#/$defs/ModuleRow"}},
+      lines: {"type": "array", "items": {"$ref": "#/$defs/Line"}},
+      findings: {"type": "array", "items": {"$ref": "#/$defs/Finding"}},
+      recommendations: {"type": "array", "items": {"$ref": "#/$defs/Recommendation"}},
+      history: {"type": "array", "items": {"$ref": "#/$defs/StepRecord"}},
+      cell: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      partial: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Environment: {
+    type: 'object',
+    required: ["cpu_model", "physical_cores", "logical_cores", "threads", "interop_threads", "isa", "memory_bytes", "gpus", "gpu_reason", "os", "python", "torch", "libraries"],
+    properties: {
+      cpu_model: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      physical_cores: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      logical_cores: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      threads: {"type": "integer"},
+      interop_threads: {"type": "integer"},
+      isa: {"type": "array", "items": {"type": "string"}},
+      memory_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      gpus: {"type": "array", "items": {"$ref": "#/$defs/Gpu"}},
+      gpu_reason: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      os: {"type": "string"},
+      python: {"type": "string"},
+      torch: {"type": "string"},
+      libraries: {"type": "object", "additionalProperties": {"type": "string"}}
+    }
+  },
+  Gpu: {
+    type: 'object',
+    required: ["index", "name", "uuid", "memory_bytes", "driver"],
+    properties: {
+      index: {"type": "integer"},
+      name: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      uuid: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      memory_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      driver: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  WorkloadInfo: {
+    type: 'object',
+    required: ["model", "origin", "expression", "device", "dtype", "training", "grad", "autocast", "batch_size", "inputs", "signatures", "calls", "cell_ms", "model_ms", "replayed", "reason"],
+    properties: {
+      model: {"type": "string"},
+      origin: {"enum": ["call", "cell", "expression"]},
+      expression: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      device: {"type": "string"},
+      dtype: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      training: {"type": "boolean"},
+      grad: {"type": "boolean"},
+      autocast: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      batch_size: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      inputs: {"type": "array", "items": {"$ref": "#/$defs/InputSpec"}},
+      signatures: {"type": "array", "items": {"$ref": "#/$defs/Signature"}},
+      calls: {"type": "integer"},
+      cell_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      model_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      replayed: {"type": "boolean"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  InputSpec: {
+    type: 'object',
+    required: ["name", "kind"],
+    properties: {
+      name: {"type": "string"},
+      kind: {"type": "string"},
+      shape: {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]},
+      dtype: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      device: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Signature: {
+    type: 'object',
+    required: ["text", "calls", "total_ms", "measured"],
+    properties: {
+      text: {"type": "string"},
+      calls: {"type": "integer"},
+      total_ms: {"type": "number"},
+      measured: {"type": "boolean"}
+    }
+  },
+  Latency: {
+    type: 'object',
+    required: ["median_ms", "low_ms", "high_ms", "p95_ms", "repeats", "warmup_calls", "throughput_per_s", "samples_per_s", "status", "method"],
+    properties: {
+      median_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      low_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      high_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      p95_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      repeats: {"type": "integer"},
+      warmup_calls: {"type": "integer"},
+      throughput_per_s: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      samples_per_s: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      status: {"enum": ["estimated", "measured", "unavailable"]},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Memory: {
+    type: 'object',
+    required: ["peak_bytes", "weights_bytes", "activations_bytes", "parameters", "status", "method"],
+    properties: {
+      peak_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      weights_bytes: {"type": "integer"},
+      activations_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      parameters: {"type": "integer"},
+      status: {"enum": ["estimated", "measured", "unavailable"]},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Flops: {
+    type: 'object',
+    required: ["total", "status", "method"],
+    properties: {
+      total: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      status: {"enum": ["estimated", "measured", "unavailable"]},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Energy: {
+    type: 'object',
+    required: ["energy_j", "status", "method"],
+    properties: {
+      energy_j: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      status: {"enum": ["estimated", "measured", "unavailable"]},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Hardware: {
+    type: 'object',
+    required: ["cpu_percent", "rss_bytes", "method"],
+    properties: {
+      cpu_percent: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      rss_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Trace: {
+    type: 'object',
+    required: ["events", "calls", "call_ms", "unattributed_ms", "source", "method"],
+    properties: {
+      events: {"type": "integer"},
+      calls: {"type": "integer"},
+      call_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      unattributed_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      source: {"enum": ["cell", "replay"]},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Op: {
+    type: 'object',
+    required: ["name", "calls", "self_ms", "total_ms", "share", "flops", "bytes", "bound", "module", "line", "device"],
+    properties: {
+      name: {"type": "string"},
+      calls: {"type": "number"},
+      self_ms: {"type": "number"},
+      total_ms: {"type": "number"},
+      share: {"type": "number"},
+      flops: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      bound: {"anyOf": [{"enum": ["compute", "memory", "overhead"]}, {"type": "null"}]},
+      module: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      line: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      device: {"type": "string"}
+    }
+  },
+  ModuleRow: {
+    type: 'object',
+    required: ["path", "class_name", "calls", "total_ms", "self_ms", "share", "params", "flops", "bytes"],
+    properties: {
+      path: {"type": "string"},
+      class_name: {"type": "string"},
+      calls: {"type": "number"},
+      total_ms: {"type": "number"},
+      self_ms: {"type": "number"},
+      share: {"type": "number"},
+      params: {"type": "integer"},
+      flops: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]}
+    }
+  },
+  Line: {
+    type: 'object',
+    required: ["source", "lineno", "text", "ms", "share"],
+    properties: {
+      source: {"type": "string"},
+      lineno: {"type": "integer"},
+      text: {"type": "string"},
+      ms: {"type": "number"},
+      share: {"type": "number"},
+      bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      estimated: {"type": "boolean"}
+    }
+  },
+  Finding: {
+    type: 'object',
+    required: ["kind", "title", "text", "share", "severity"],
+    properties: {
+      kind: {"type": "string"},
+      title: {"type": "string"},
+      text: {"type": "string"},
+      share: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      severity: {"enum": ["high", "info", "low", "medium"]},
+      evidence: {"type": "array", "items": {"type": "string"}},
+      modules: {"type": "array", "items": {"type": "string"}}
+    }
+  },
+  Recommendation: {
+    type: 'object',
+    required: ["technique", "label", "family", "predicted_speedup", "covers_share", "predicted_size_ratio", "reason", "risk", "method"],
+    properties: {
+      technique: {"type": "string"},
+      label: {"type": "string"},
+      family: {"type": "string"},
+      predicted_speedup: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      covers_share: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      predicted_size_ratio: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      reason: {"type": "string"},
+      risk: {"type": "string"},
+      method: {"type": "string"}
+    }
+  },
+  StepRecord: {
+    type: 'object',
+    required: ["technique", "label", "options", "verdict", "reason", "accepted", "undone", "speedup", "predicted_speedup", "size_ratio", "quality", "before_ms", "after_ms", "took_s"],
+    properties: {
+      technique: {"type": "string"},
+      label: {"type": "string"},
+      options: {"type": "object"},
+      verdict: {"enum": ["failed", "faster", "no gain", "quality lost", "slower", "smaller"]},
+      reason: {"type": "string"},
+      accepted: {"type": "boolean"},
+      undone: {"type": "boolean"},
+      speedup: {"anyOf": [{"$ref": "#/$defs/Interval"}, {"type": "null"}]},
+      predicted_speedup: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      size_ratio: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      quality: {"anyOf": [{"$ref": "#/$defs/Quality"}, {"type": "null"}]},
+      before_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      after_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      took_s: {"type": "number"}
+    }
+  },
+  Interval: {
+    type: 'object',
+    required: ["low", "median", "high"],
+    properties: {
+      low: {"type": "number"},
+      median: {"type": "number"},
+      high: {"type": "number"}
+    }
+  },
+  Quality: {
+    type: 'object',
+    required: ["metric", "before", "after", "drop", "max_drop"],
+    properties: {
+      metric: {"type": "string"},
+      before: {"type": "number"},
+      after: {"type": "number"},
+      drop: {"type": "number"},
+      max_drop: {"type": "number"},
+      details: {"type": "object", "additionalProperties": {"type": "number"}}
+    }
+  }
+};

@@ -1,0 +1,474 @@
+"""Faults in the middle of everything: the model is what it was, to the object and to the bit."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import jupyter_optim as jo
+from jupyter_optim.techniques import graft, registry
+from tests.zoo import differences, fingerprint, named, outputs_equal, peek, rng_fingerprint, rogues
+from tests.zoo.rogues import ERRORS, Fuse
+from tests.zoo.timings import short_timings
+
+HARMLESS = "rogue-clones"
+"""A technique that always works."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    with short_timings():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _rogue_techniques(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(rogues.install(tmp_path))
+    registry.techniques.cache_clear()
+    yield
+    registry.techniques.cache_clear()
+
+
+@dataclass
+class Watched:
+    """A model and what it was before the fault."""
+
+    model: nn.Module
+    inputs: Any
+    expected: Any
+    before: dict[str, Any]
+    random_state: dict[str, str]
+    session: Any = None
+
+    @classmethod
+    def of(cls, name: str) -> Watched:
+        model, inputs = named(name).build()
+        return cls(model, inputs, peek(model, inputs), fingerprint(model), rng_fingerprint())
+
+    def measure(self, **options: Any) -> Watched:
+        self.session = jo.optimize(self.model, self.inputs, **options)
+        return self
+
+    def check_unchanged(self, *, but: tuple[str, ...] = ()) -> None:
+        found = differences(self.before, fingerprint(self.model))
+        assert not [line for line in found if not line.startswith(but)]
+        assert rng_fingerprint() == self.random_state
+        assert torch.is_grad_enabled()
+        assert outputs_equal(peek(self.model, self.inputs), self.expected)
+
+    def check_usable(self) -> None:
+        """The session is not stuck: a change is applied and undone."""
+        step = self.session.apply(HARMLESS, keep="always")
+        assert step.accepted, step.reason
+        assert self.session.undo() is not None
+        self.check_unchanged()
+
+
+def suffer(watched: Watched, error: str, technique: str, **options: Any) -> None:
+    """Apply what must fail with `error`, and see that nothing has happened but an entry in the history."""
+    session = watched.session
+    if error == "KeyboardInterrupt":
+        with pytest.raises(KeyboardInterrupt):
+            session.apply(technique, keep="always", **options)
+        assert not any(step.accepted for step in session.history)
+    else:
+        step = session.apply(technique, keep="always", **options)
+        assert step.verdict == "failed"
+        assert step.reason
+        assert not step.accepted
+        assert session.history[-1] == step
+    watched.check_unchanged()
+    watched.check_usable()
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("depth", [0, 1, 2, 8])
+@pytest.mark.parametrize("name", ["mlp", "digits-cnn", "lstm-language-model"])
+def test_a_technique_that_raises_halfway(name: str, depth: int, error: str) -> None:
+    suffer(Watched.of(name).measure(), error, "rogue-halfway", error=error, depth=depth)
+
+
+def test_a_failed_step_says_what_happened() -> None:
+    session = Watched.of("mlp").measure().session
+
+    step = session.apply("rogue-halfway", depth=1)
+
+    assert "stopped halfway" in step.reason
+    assert session.undo() is None
+    assert session.redo() is None
+
+
+def test_a_fault_after_an_accepted_step_leaves_that_step() -> None:
+    # GIVEN a model that one technique has changed
+    watched = Watched.of("mlp").measure()
+    watched.session.apply(HARMLESS, keep="always")
+    changed, answers = fingerprint(watched.model), peek(watched.model, watched.inputs)
+
+    # WHEN the next one fails
+    step = watched.session.apply("rogue-halfway", depth=1, keep="always")
+
+    # THEN the first change stands, and can be undone
+    assert step.verdict == "failed"
+    assert not differences(changed, fingerprint(watched.model))
+    assert outputs_equal(peek(watched.model, watched.inputs), answers)
+    watched.session.undo()
+    watched.check_unchanged()
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_technique_that_writes_the_live_weights_is_refused(raises: bool) -> None:
+    watched = Watched.of("mlp").measure()
+
+    step = watched.session.apply("rogue-writes", keep="always", raises=raises)
+
+    assert step.verdict == "failed"
+    assert not step.accepted
+    # the counters of writes tell of the write and of its repair
+    watched.check_unchanged(but=("versions",))
+
+
+def test_a_technique_may_write_weights_of_its_own() -> None:
+    Watched.of("mlp").measure().check_usable()
+
+
+@pytest.mark.parametrize("keep", ["if-better", "always"])
+@pytest.mark.parametrize("what", ["shape", "dtype", "structure"])
+def test_answers_of_another_form_are_never_kept(what: str, keep: str) -> None:
+    watched = Watched.of("mlp").measure()
+
+    step = watched.session.apply("rogue-answers", keep=keep, what=what)
+
+    assert step.verdict in {"failed", "quality lost"}
+    assert not step.accepted
+    assert step.reason
+    watched.check_unchanged()
+    watched.check_usable()
+
+
+@pytest.mark.parametrize("what", ["nan", "noise"])
+def test_meaningless_answers_are_not_kept_unless_forced(what: str) -> None:
+    watched = Watched.of("mlp").measure()
+
+    step = watched.session.apply("rogue-answers", what=what)
+    assert step.verdict in {"failed", "quality lost", "slower"}
+    assert not step.accepted
+    watched.check_unchanged()
+
+    forced = watched.session.apply("rogue-answers", keep="always", what=what)
+    if forced.accepted:
+        assert not outputs_equal(peek(watched.model, watched.inputs), watched.expected)
+        assert watched.session.undo() is not None
+    watched.check_unchanged()
+
+
+def test_no_meaningless_answer_is_called_faster() -> None:
+    for what in ("nan", "noise"):
+        step = Watched.of("mlp").measure().session.apply("rogue-answers", keep="always", what=what)
+        assert step.verdict in {"failed", "quality lost"}
+        if step.quality is not None:
+            assert step.quality.drop > 0.5
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("part", [0.0, 0.2, 0.5, 0.8])
+def test_a_draft_that_raises_while_it_is_timed_or_judged(part: float, error: str) -> None:
+    # GIVEN how many calls a whole step makes
+    watched = Watched.of("mlp").measure()
+    watched.session.apply("rogue-gives-up", keep="always", after=100_000)
+    calls = 100_000 - watched.model.fuse.left
+    watched.session.undo()
+    assert calls > 5
+
+    # WHEN the draft raises after a part of them
+    watched = Watched.of("mlp").measure()
+    suffer(watched, error, "rogue-gives-up", error=error, after=int(part * calls))
+
+
+class Fused(nn.Module):
+    """A live model that raises when its fuse has burnt down."""
+
+    def __init__(self, fuse: Fuse) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(16, 32), nn.Linear(32, 4)
+        self.burn = fuse.burn
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.fc1(x)
+        self.burn()
+        return self.fc2(hidden.relu())
+
+
+def fused() -> tuple[Watched, Fuse]:
+    """A watched model, and its fuse, long enough by now."""
+    fuse = Fuse(100_000)
+    model, inputs = Fused(fuse).eval(), torch.randn(8, 16)
+    return Watched(model, inputs, peek(model, inputs), fingerprint(model), rng_fingerprint()), fuse
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("after", [0, 1, 3, 8])
+def test_a_live_model_that_raises_while_it_is_measured(after: int, error: str) -> None:
+    # GIVEN a model that raises after some calls
+    watched, fuse = fused()
+    fuse.left, fuse.error = after, ERRORS[error]
+
+    # WHEN it is measured
+    try:
+        session = jo.optimize(watched.model, watched.inputs)
+    except (jo.OptimError, *ERRORS.values()) as raised:
+        told: str | None = str(raised)
+    else:
+        assert error != "KeyboardInterrupt"
+        assert not session.report.workload.replayed
+        told = session.report.workload.reason
+
+    # THEN that is said, the model is as before, and it can be measured once it works again
+    assert "the fuse burnt down" in (told or "")
+    fuse.left = 100_000
+    watched.check_unchanged()
+    assert jo.optimize(watched.model, watched.inputs).report.latency.median_ms > 0
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_a_live_model_that_raises_while_a_change_is_judged(after: int, error: str) -> None:
+    watched, fuse = fused()
+    watched.measure()
+    fuse.left, fuse.error = after, ERRORS[error]
+
+    if error == "KeyboardInterrupt":
+        with pytest.raises(KeyboardInterrupt):
+            watched.session.apply(HARMLESS, keep="always")
+    else:
+        step = watched.session.apply(HARMLESS, keep="always")
+        assert step.verdict == "failed"
+        assert "the fuse burnt down" in step.reason
+
+    fuse.left = 100_000
+    watched.check_unchanged()
+    watched.check_usable()
+
+
+def raises_runtime_error(model: nn.Module, inputs: Any) -> Any:
+    raise RuntimeError("no data")
+
+
+def raises_memory_error(model: nn.Module, inputs: Any) -> Any:
+    raise MemoryError("no room")
+
+
+def raises_after_a_hook(model: nn.Module, inputs: Any) -> Any:
+    model.register_forward_hook(lambda *_: None)
+    model(inputs)
+    raise ValueError("after the hook")
+
+
+def answers_nan(model: nn.Module, inputs: Any) -> Any:
+    return model(inputs).sum().item() * float("nan")
+
+
+def answers_infinity(model: nn.Module, inputs: Any) -> Any:
+    model(inputs)
+    return float("inf")
+
+
+def answers_text(model: nn.Module, inputs: Any) -> Any:
+    model(inputs)
+    return "98%"
+
+
+def answers_nothing(model: nn.Module, inputs: Any) -> Any:
+    model(inputs)
+
+
+def answers_many(model: nn.Module, inputs: Any) -> Any:
+    return model(inputs)[0]
+
+
+BAD_EVALUATES = (
+    raises_runtime_error, raises_memory_error, raises_after_a_hook, answers_nan, answers_infinity, answers_text,
+    answers_nothing, answers_many,
+)  # fmt: skip
+each_bad_evaluate = pytest.mark.parametrize("bad", BAD_EVALUATES, ids=lambda each: each.__name__)
+
+
+def evaluate_failure(watched: Watched, evaluate: Callable[[nn.Module], Any]) -> str:
+    """What is said of an `evaluate` that fails, at the first measurement or in a step."""
+    try:
+        step = watched.measure(evaluate=evaluate).session.apply(HARMLESS, keep="always")
+    except jo.EvaluateFailed as error:
+        return str(error)
+    assert step.verdict == "failed"
+    assert not step.accepted
+    return str(step.reason)
+
+
+@each_bad_evaluate
+def test_an_evaluate_that_fails_at_once(bad: Callable[[nn.Module, Any], Any]) -> None:
+    watched = Watched.of("mlp")
+
+    told = evaluate_failure(watched, lambda model: bad(model, watched.inputs))
+
+    assert "evaluate" in told
+    watched.check_unchanged()
+
+
+@each_bad_evaluate
+def test_an_evaluate_that_fails_on_the_draft(bad: Callable[[nn.Module, Any], Any]) -> None:
+    watched = Watched.of("mlp")
+
+    def evaluate(model: nn.Module) -> Any:
+        return model(watched.inputs).mean() if model is watched.model else bad(model, watched.inputs)
+
+    told = evaluate_failure(watched, evaluate)
+
+    assert "evaluate" in told
+    watched.check_unchanged()
+
+
+def test_an_evaluate_that_uses_a_global_model_is_told_so() -> None:
+    watched = Watched.of("mlp")
+
+    told = evaluate_failure(watched, lambda _: watched.model(watched.inputs).mean())
+
+    assert "never called the model" in told
+    watched.check_unchanged()
+
+
+def test_an_evaluate_that_is_interrupted() -> None:
+    watched, calls = Watched.of("mlp"), []
+
+    def evaluate(model: nn.Module) -> Any:
+        calls.append(model)
+        if model is not watched.model:
+            signal.raise_signal(signal.SIGINT)
+        return model(watched.inputs).mean()
+
+    watched.measure(evaluate=evaluate)
+    with pytest.raises(KeyboardInterrupt):
+        watched.session.apply(HARMLESS, keep="always")
+
+    assert len(calls) == 2
+    watched.check_unchanged()
+
+
+def test_an_evaluate_that_leaves_its_mode_and_seed_behind() -> None:
+    # GIVEN an evaluate as many write it, and a model in train mode
+    watched = Watched.of("mlp-training")
+
+    def evaluate(model: nn.Module) -> float:
+        torch.manual_seed(3)
+        torch.set_grad_enabled(False)
+        model.eval()
+        return float(model(watched.inputs).std())
+
+    # WHEN it judges a change, which is undone
+    watched.measure(evaluate=evaluate)
+    step = watched.session.apply(HARMLESS, keep="always")
+    assert step.accepted
+    assert step.quality.metric == "evaluate"
+    assert all(module.training for module in watched.model.modules())
+    watched.session.undo()
+
+    # THEN mode, seed and grad mode are the user's
+    watched.check_unchanged()
+
+
+def test_an_evaluate_that_writes_weights_cannot_spoil_the_live_model() -> None:
+    watched = Watched.of("mlp")
+
+    def evaluate(model: nn.Module) -> float:
+        if model is not watched.model:
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(0.1)
+        return float(model(watched.inputs).std())
+
+    watched.measure(evaluate=evaluate)
+    try:
+        step = watched.session.apply("rogue-gives-up", keep="always", after=100_000)
+    except jo.EvaluateFailed:
+        pass
+    else:
+        assert not step.accepted
+
+    watched.check_unchanged(but=("versions",))
+
+
+def test_a_graft_that_the_interpreter_refuses() -> None:
+    suffer(Watched.of("mlp").measure(), "TypeError", "rogue-graft")
+
+
+def test_flags_of_a_technique_that_fails_do_not_stay() -> None:
+    suffer(Watched.of("mlp").measure(), "RuntimeError", "rogue-flags")
+
+
+class Sabotage:
+    """Makes the exchange of one module's contents fail after a number of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int, fault: Callable[[], None]) -> None:
+        self.left, self.fault, self.really = after, fault, graft._become
+        monkeypatch.setattr(graft, "_become", self)
+
+    def __call__(self, *args: Any) -> None:
+        self.left -= 1
+        if self.left == -1:
+            self.fault()
+        self.really(*args)
+
+
+def fault_of(error: str) -> Callable[[], None]:
+    """Raises `error`; a KeyboardInterrupt comes as it does in life, by a signal."""
+    if error == "KeyboardInterrupt":
+        return lambda: signal.raise_signal(signal.SIGINT)
+    return Fuse(0, ERRORS[error]).burn
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_graft_that_fails_halfway(monkeypatch: pytest.MonkeyPatch, after: int, error: str) -> None:
+    watched = Watched.of("mlp").measure()
+    Sabotage(monkeypatch, after, fault_of(error))
+
+    suffer(watched, error, HARMLESS)
+
+
+@pytest.mark.parametrize("error", ["RuntimeError", "MemoryError"])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_an_undo_that_fails_halfway_can_be_done_again(
+    monkeypatch: pytest.MonkeyPatch, after: int, error: str
+) -> None:
+    # GIVEN a changed model
+    watched = Watched.of("mlp").measure()
+    assert watched.session.apply(HARMLESS, keep="always").accepted
+    changed, answers = fingerprint(watched.model), peek(watched.model, watched.inputs)
+
+    # WHEN the undo fails on its way
+    Sabotage(monkeypatch, after, fault_of(error))
+    with pytest.raises((jo.OptimError, ERRORS[error])):
+        watched.session.undo()
+
+    # THEN the change stands as a whole, and the next undo takes it back
+    assert not differences(changed, fingerprint(watched.model))
+    assert outputs_equal(peek(watched.model, watched.inputs), answers)
+    assert not watched.session.history[-1].undone
+    assert watched.session.undo() is not None
+    watched.check_unchanged()
+
+
+@pytest.mark.parametrize("technique", ["int8-dynamic", "bf16", "prune-magnitude", "prune-structured"])
+@pytest.mark.parametrize("error", ERRORS)
+def test_our_techniques_when_the_graft_fails(
+    monkeypatch: pytest.MonkeyPatch, technique: str, error: str
+) -> None:
+    watched = Watched.of("mlp").measure()
+    Sabotage(monkeypatch, 2, fault_of(error))
+
+    suffer(watched, error, technique)
