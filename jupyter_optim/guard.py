@@ -111,7 +111,8 @@ class _State:
                 if weight.data_ptr() != data.data_ptr() or weight.dtype != data.dtype:
                     weight.data = data
             for buffer, content, version in self.buffers:
-                if _version(buffer) != version or version < 0:
+                # BatchNorm writes its statistics without counting it as a write
+                if _version(buffer) != version or not torch.equal(buffer, content):
                     buffer.copy_(content)
             for parameter, gradient in self.gradients:
                 parameter.grad = gradient

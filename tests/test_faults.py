@@ -14,7 +14,7 @@ from torch import nn
 
 import jupyter_optim as jo
 from jupyter_optim.techniques import graft, registry
-from tests.zoo import differences, fingerprint, named, outputs_equal, peek, rng_fingerprint, rogues
+from tests.zoo import check_same, fingerprint, named, outputs_equal, peek, rng_fingerprint, rogues
 from tests.zoo.rogues import ERRORS, Fuse
 from tests.zoo.timings import short_timings
 
@@ -57,8 +57,7 @@ class Watched:
         return self
 
     def check_unchanged(self, *, but: tuple[str, ...] = ()) -> None:
-        found = differences(self.before, fingerprint(self.model))
-        assert not [line for line in found if not line.startswith(but)]
+        check_same(self.before, fingerprint(self.model), but)
         assert rng_fingerprint() == self.random_state
         assert torch.is_grad_enabled()
         assert outputs_equal(peek(self.model, self.inputs), self.expected)
@@ -116,7 +115,7 @@ def test_a_fault_after_an_accepted_step_leaves_that_step() -> None:
 
     # THEN the first change stands, and can be undone
     assert step.verdict == "failed"
-    assert not differences(changed, fingerprint(watched.model))
+    check_same(changed, fingerprint(watched.model))
     assert outputs_equal(peek(watched.model, watched.inputs), answers)
     watched.session.undo()
     watched.check_unchanged()
@@ -456,7 +455,7 @@ def test_an_undo_that_fails_halfway_can_be_done_again(
         watched.session.undo()
 
     # THEN the change stands as a whole, and the next undo takes it back
-    assert not differences(changed, fingerprint(watched.model))
+    check_same(changed, fingerprint(watched.model))
     assert outputs_equal(peek(watched.model, watched.inputs), answers)
     assert not watched.session.history[-1].undone
     assert watched.session.undo() is not None

@@ -43,7 +43,14 @@ def lab(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = {"ServerApp.root_dir": folder, "ServerApp.port": port, "ServerApp.port_retries": 0}
+    settings = {
+        "ServerApp.root_dir": folder,
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        # it would look for news on the network, and not stop before it has an answer
+        "LabApp.news_url": "None",
+        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+    }
     options = [f"--{name}={value}" for name, value in settings.items()]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
     log = (home / "log").open("w")
@@ -67,8 +74,8 @@ def lab(tmp_path_factory):
         _wait_for(address)
         yield address, folder
     finally:
-        server.terminate()
-        server.wait(30)
+        server.kill()
+        server.wait()
         log.close()
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import jupyter_optim as jo
-from tests.zoo import differences, fingerprint, named, outputs_equal, peek, rng_fingerprint
+from tests.zoo import check_same, fingerprint, named, outputs_equal, peek, rng_fingerprint
 from tests.zoo.timings import short_timings
 
 STEPS = 200
@@ -127,7 +127,7 @@ def test_a_random_walk_ends_where_it_began(name: str) -> None:
     walk.forget()
 
     # THEN it is back at its start, and nothing has grown
-    assert not differences(before, fingerprint(model))
+    check_same(before, fingerprint(model))
     assert rng_fingerprint() == random_state
     assert outputs_equal(peek(model, inputs), expected)
     assert live_tensors() <= tensors_before

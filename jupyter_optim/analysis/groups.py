@@ -42,7 +42,7 @@ def time_groups(report_ops: Iterable[Op], report_modules: Iterable[ModuleRow]) -
     times: dict[tuple[str | None, str], list[Op]] = defaultdict(list)
     for op in ops:
         class_name = classes.get(op.module) if op.module is not None else None
-        named = class_name is not None or op.name in worth_naming
+        named = op.module is not None and op.name in worth_naming
         times[class_name, "" if class_name else short_op(op.name) if named else OUTSIDE].append(op)
     groups = (_group(class_name, name, members) for (class_name, name), members in times.items())
     return tuple(sorted(groups, key=lambda group: -group.ms))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXPRESSION_FILE = "<%optimize>"
 """The name under which the engine compiles the expression of ``%optimize``."""
 
+_CALL_ONE = "Call a model in the cell and run it again, or measure one expression: %optimize model(x)."
 _STANDS = "The cell's results stand."
 
 
@@ -94,7 +95,7 @@ def _explain(output: Output, error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt):
         output.card("Interrupted", f"Measuring was stopped. {_STANDS} Run the cell again to measure.")
     elif isinstance(error, NoModelCalled):
-        output.card("No model to measure", str(error))
+        output.card("No model to measure", f"{error} {_CALL_ONE} {_STANDS}")
     elif isinstance(error, OptimError | OSError):
         output.card("Not done", f"{error} {_STANDS}")
     else:

@@ -121,7 +121,7 @@ class Panel:
             assessment = session.assessments.get(
                 name, Assessment(applies=False, reason="It was not assessed.")
             )
-            card.show(assessment, best=name == next(iter(best), None))
+            card.show(assessment, best=bool(best) and name == best[0])
             (offered if assessment.applies else others).append(card.widget)
         self._offers.children = offered
         self._others.children = others

@@ -10,14 +10,14 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from IPython.core.getipython import get_ipython
-
 from jupyter_optim.errors import OptimError
-from jupyter_optim.notebook.turns import Turns
+from jupyter_optim.notebook.pause import between_calls
 
 if TYPE_CHECKING:
     from jupyter_optim.notebook.status import Status
     from jupyter_optim.session import Session
+
+_THREAD = "jupyter-optim"
 
 Action = Callable[["Session"], str]
 """Does something to a session and says what came of it."""
@@ -31,7 +31,6 @@ class Worker:
         self._session = weakref.ref(session)
         self._status = status
         self._after = after
-        self._turns = Turns(get_ipython())
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
@@ -52,11 +51,12 @@ class Worker:
         elif not self._take(name):
             self._status.answer(f"Busy with {self._busy}; nothing was queued. Wait, or press Cancel.")
         else:
+            self._status.begin(name)
             # An empty context: ipykernel finds the request that output belongs to in a context variable. What this
             # thread displays must go with the newest request, not with the one that ran when it was started.
             run = contextvars.Context().run
             thread = threading.Thread(
-                target=run, args=(self._run, session, name, action), name="jupyter-optim", daemon=True
+                target=run, args=(self._run, session, name, action), name=_THREAD, daemon=True
             )
             thread.start()
 
@@ -70,8 +70,7 @@ class Worker:
 
     def wait(self, timeout: float | None) -> bool:
         """Block until the work is done; False if that took longer than `timeout` seconds."""
-        with self._turns.given_away():
-            return self._idle.wait(timeout)
+        return self._idle.wait(timeout)
 
     def _take(self, name: str) -> bool:
         with self._lock:
@@ -85,7 +84,6 @@ class Worker:
     def _run(self, session: Session, name: str, action: Action) -> None:
         try:
             _detach_streams()
-            self._status.begin(name)
             said, details = self._done(session, name, action)
             self._status.end(said, details)
         finally:
@@ -119,14 +117,18 @@ class Worker:
         return said, details
 
     def _exchange(self, swap: Callable[[], None]) -> None:
-        """Exchange the model's contents, once no cell is using it."""
+        """Exchange the model's contents; from our thread, between two calls that a cell may be making."""
+        session = self._session()
+        if session is None or threading.current_thread().name != _THREAD:
+            swap()
+            return
 
         def wait() -> bool:
-            self._status.news("waiting for the running cell to end", None)
+            self._status.news("waiting for a pause in the use of the model", None)
             # what follows a first exchange may be its reversal, which must not be left out
             return self._exchanged or not self._cancelling
 
-        self._turns.between_cells(swap, wait=wait)
+        between_calls(session.model, swap, wait=wait)
         self._exchanged = True
 
 

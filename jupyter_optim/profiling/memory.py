@@ -43,7 +43,7 @@ def _storage_bytes(tensors: Iterable[torch.Tensor]) -> int:
 
 
 def _is_lazy(tensor: object) -> bool:
-    return isinstance(tensor, nn.parameter.UninitializedTensorMixin)
+    return isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
 
 
 def _packed_bytes(module: nn.Module) -> int:

@@ -1,0 +1,122 @@
+"""From a report to what people see: text, html, a picture, a page. Each is a pure function of the report."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from jupyter_optim.errors import InvalidReport
+from jupyter_optim.render.fit import fitted
+from jupyter_optim.render.headline import headline
+from jupyter_optim.render.html import render_html
+from jupyter_optim.render.page import render_page
+from jupyter_optim.render.text import render_text
+from jupyter_optim.report import MIME_TYPE, Report
+
+__all__ = ["headline", "save", "to_bundle", "to_html", "to_page", "to_png", "to_text"]
+
+
+def to_text(report: Report, width: int | None = None, baseline: Report | None = None) -> str:
+    """The report for a terminal.
+
+    Args:
+        report: what is shown.
+        width: characters in a line: 100 if None, and never less than 40.
+        baseline: the report before any change, for figures before and after.
+    """
+    return render_text(report, width, _before(report, baseline))
+
+
+def to_html(report: Report, baseline: Report | None = None, *, figure: bool = True) -> str:
+    """The report as an html fragment without script, style sheet or svg.
+
+    Args:
+        report: what is shown.
+        baseline: the report before any change, for figures before and after.
+        figure: whether the picture is in it.
+    """
+    before = _before(report, baseline)
+    return render_html(report, before, _picture(report, before) if figure else None)
+
+
+def to_png(report: Report, baseline: Report | None = None) -> bytes:
+    """The picture of the report: where the time goes, before and after, and what was tried.
+
+    Args:
+        report: what is drawn.
+        baseline: the report before any change, for the bar "at first".
+    """
+    # matplotlib takes half a second to import, and is needed for nothing else
+    from jupyter_optim.render.figure import render_png  # noqa: PLC0415
+
+    return render_png(report, _before(report, baseline))
+
+
+def to_bundle(report: Report, baseline: Report | None = None) -> dict[str, Any]:
+    """The report as a notebook's output: a MIME bundle of at most 300 KB.
+
+    A report with very many rows goes in without the cheapest of them, and says so.
+
+    Args:
+        report: what is shown.
+        baseline: the report before any change, for figures before and after.
+    """
+    before = _before(report, baseline)
+    picture = _picture(report, before)
+    bundle: dict[str, Any] = {
+        MIME_TYPE: json.loads(fitted(report).to_json()),
+        "text/html": render_html(report, before, picture),
+        "text/plain": render_text(report, None, before),
+    }
+    if isinstance(picture, bytes):
+        bundle["image/png"] = base64.b64encode(picture).decode()
+    return bundle
+
+
+def to_page(report: Report, baseline: Report | None = None) -> str:
+    """The report as an html page of its own, which needs nothing else.
+
+    Args:
+        report: what is shown.
+        baseline: the report before any change, for figures before and after.
+    """
+    return render_page(report, to_html(report, baseline))
+
+
+def save(report: Report, path: Path, baseline: Report | None = None) -> Path:
+    """Write the report to `path`, in the format of its ending: html, json, txt or png.
+
+    Raises:
+        InvalidReport: the ending is none of these.
+    """
+    ending = path.suffix.lower()
+    if ending == ".png":
+        path.write_bytes(to_png(report, baseline))
+    elif ending == ".html":
+        path.write_text(to_page(report, baseline), encoding="utf-8")
+    elif ending == ".json":
+        path.write_text(report.to_json(), encoding="utf-8")
+    elif ending == ".txt":
+        path.write_text(to_text(report, baseline=baseline) + "\n", encoding="utf-8")
+    else:
+        raise InvalidReport(f"{path.name} cannot be written: give it the ending .html, .json, .txt or .png.")
+    return path
+
+
+def _before(report: Report, baseline: Report | None) -> Report | None:
+    """`baseline`, unless it is the report itself: then there is nothing to compare.
+
+    So too when no step stands: two reports of the same model differ by noise only.
+    """
+    stands = any(step.accepted and not step.undone for step in report.history)
+    return baseline if stands and baseline is not report else None
+
+
+def _picture(report: Report, baseline: Report | None) -> bytes | str:
+    """The picture, or why there is none: the figures all stand in the html as well."""
+    try:
+        return to_png(report, baseline)
+    except Exception as error:  # noqa: BLE001 (an edge: a picture that fails must not cost the report)
+        return f"{type(error).__name__}: {error}"

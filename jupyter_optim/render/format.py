@@ -13,6 +13,8 @@ UNKNOWN = "not available"
 _BLOCKS = "▏▎▍▌▋▊▉█"
 _TIMES = ((1e3, "s"), (1.0, "ms"), (1e-3, "µs"), (1e-6, "ns"))
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1.0, "B"))
+_TURNS_TEXT = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_BREAKS_LINE = "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _AMOUNTS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
@@ -41,7 +43,9 @@ def duration(value_ms: float | None, reason: str | None = None) -> str:
     return _scaled(value_ms, _TIMES, "ms", reason)
 
 
-def duration_interval(median: float | None, low: float | None, high: float | None, reason: str | None = None) -> str:
+def duration_interval(
+    median: float | None, low: float | None, high: float | None, reason: str | None = None
+) -> str:
     """A time with its 95% confidence interval, all in one unit: ``111 ms (95% CI 109 to 114)``."""
     value, low, high = known(median), known(low), known(high)
     if value is None or low is None or high is None:
@@ -59,7 +63,7 @@ def flop(value: float | None, reason: str | None = None) -> str:
     """Floating-point operations: ``22.4 GFLOP``."""
     if known(value) is None:
         return unknown(reason)
-    return _scaled(value, _AMOUNTS, "", reason).rstrip() + ("" if value == 0 else "") + "FLOP"
+    return f"{_scaled(value, _AMOUNTS, '', reason)}FLOP"
 
 
 def count(value: float | None, reason: str | None = None) -> str:
@@ -144,16 +148,18 @@ def shorten(text: str, width: int) -> str:
     return text[: width - 1 - tail] + "…" + text[-tail:]
 
 
+def cut(text: str, width: int) -> str:
+    """`text` in `width` characters at most, cut at its end."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…" * (width > 0)
+
+
 def visible(text: str) -> str:
     """`text` in one line, without characters that move a terminal's cursor or turn the direction of text."""
-    return "".join(
-        " " if char in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029" else "\ufffd" if _is_control(char) else char
-        for char in text
-    )
+    return "".join(" " if char in _BREAKS_LINE else "\ufffd" if _is_control(char) else char for char in text)
 
 
 def _is_control(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Cs") or char in "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    return unicodedata.category(char) in ("Cc", "Cs") or char in _TURNS_TEXT
 
 
 def _factor(value: float) -> str:
@@ -175,5 +181,6 @@ def _scaled(value: float | None, units: tuple[tuple[float, str], ...], zero: str
     if number == 0:
         return f"0 {zero}"
     factor, unit = _unit(number, units)
-    digits = 3 if factor != 1.0 or units is not _SIZES else 4
-    return f"{significant(number / factor, digits)} {unit}"
+    text = significant(number / factor)
+    # there is no part of a byte
+    return f"{text.removesuffix('.0').removesuffix('.00') if unit == 'B' else text} {unit}"

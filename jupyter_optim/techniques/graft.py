@@ -124,14 +124,17 @@ def _uninterrupted() -> Iterator[None]:
 def _plan(draft: Draft, root: nn.Module) -> list[_Swap]:
     """For each live module, what it becomes."""
     counterpart = _pair(draft, root)
-    to_live: dict[int, Any] = {id(new): live for new, live in counterpart.items()}
+    # a list that still holds a module which was replaced means whatever took its place
+    to_live: dict[int, Any] = {id(shell): live for shell, live in draft.origin.items()}
+    to_live.update((id(new), live) for new, live in counterpart.items())
+    children = {id(new): live for new, live in counterpart.items()}
     buffers = draft.untouched_buffers()
     swaps = []
     for new, live in counterpart.items():
         contents: dict[str, Any] = {}
         for name, value in new.__dict__.items():
             if name == "_modules":
-                contents[name] = {key: to_live.get(id(child), child) for key, child in value.items()}
+                contents[name] = {key: children.get(id(child), child) for key, child in value.items()}
             elif name == "_buffers":
                 contents[name] = {key: buffers.get(id(buffer), buffer) for key, buffer in value.items()}
             elif name in _HOOK_DICTS and value.keys() == live.__dict__.get(name, {}).keys():
@@ -142,7 +145,7 @@ def _plan(draft: Draft, root: nn.Module) -> list[_Swap]:
         swaps.append(_Swap(live, type(new), contents))
     for new in root.modules():
         if new not in counterpart:
-            new.__dict__["_modules"] = {key: to_live.get(id(c), c) for key, c in new._modules.items()}
+            new.__dict__["_modules"] = {key: children.get(id(c), c) for key, c in new._modules.items()}
     return swaps
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,12 +16,15 @@ from jupyter_optim.quality import fidelity
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.int8_layers import quantized_linear, quantized_rnn
 from jupyter_optim.techniques.int8_source import source
+from jupyter_optim.techniques.quiet import quiet
 from jupyter_optim.techniques.rehearse import layer_times, rehearse_layers
 from jupyter_optim.techniques.replace import replace_modules_
 from jupyter_optim.techniques.subject import Layer, Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique
 
 _KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.LSTM, nn.GRU)
+_WORTH_RACING_MS = 0.5
+
 _OUTLIER_STEPS: tuple[tuple[float, int], ...] = ((float("inf"), 0), (3.0, 16), (2.0, 32))
 """How far to go in keeping outlier channels in float32: above so many times the median, so many at most."""
 
@@ -167,7 +168,7 @@ def _channel_maxima(subject: Subject, layers: list[Layer]) -> dict[str, torch.Te
 
     def note(module: nn.Module, args: tuple[Any, ...]) -> None:
         if module in paths and args and isinstance(args[0], torch.Tensor) and args[0].numel():
-            largest = args[0].detach().abs().flatten(0, -2).amax(0)
+            largest = args[0].detach().abs().reshape(-1, args[0].shape[-1]).amax(0)
             path = paths[module]
             maxima[path] = torch.maximum(maxima[path], largest) if path in maxima else largest
 
@@ -190,32 +191,17 @@ def _faster_backend(layers: list[Layer], progress: Progress) -> str:
     if not linears or len(linears) < len(layers):
         return "torch.ao"  # torchao has no dynamic LSTM or GRU
     costliest = max(linears, key=lambda layer: layer.total_ms)
+    if costliest.total_ms / costliest.calls < _WORTH_RACING_MS:
+        return "torch.ao"  # the guards of compiled code alone take this long
     progress.report("Racing torch.ao against torchao on the costliest layer", None)
-    try:
-        candidates = [quantized(costliest.module), _torchao_layer(costliest.module)]
-    except (ImportError, RuntimeError):
-        return "torch.ao"
-    times = layer_times(costliest, candidates)
+    with quiet():
+        times = layer_times(costliest, [quantized(costliest.module), _torchao_layer(costliest.module)])
     # torchao's whole-model compile takes half a minute: it must be worth it
     return "torchao" if times is not None and times[1] < 0.9 * times[0] else "torch.ao"
 
 
-@contextmanager
-def _quiet_torchao() -> Iterator[None]:
-    """Torchao's import logs "Failed to load ..." for GPU libraries, and a deprecation by torch's tree registry."""
-    loggers = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
 def _quantize_by_torchao_(module: nn.Module, wanted: frozenset[str]) -> None:
-    with _quiet_torchao():
+    with quiet():
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_  # noqa: PLC0415
 
         # its default sets five global inductor flags, and never puts them back

@@ -46,19 +46,34 @@ class Int8Linear(nn.Module):
             # torch 2.13 says of all quantized tensors that they will be removed; these kernels know no other
             warnings.simplefilter("ignore")
             packed = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-        bias = None if linear.bias is None else linear.bias.detach()
-        self.packed: Any = torch.ops.quantized.linear_prepack(packed, bias)
+        bias = linear._parameters["bias"]
+        own = None if bias is None else bias.detach()
+        self.packed: Any = torch.ops.quantized.linear_prepack(packed, own)
         # Without VNNI, int8 products are summed in 16 bits, and activations must keep to 7 bits
         self.reduce_range = not has_vnni()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shapes as `nn.Linear`: (..., in_features) to (..., out_features)."""
+        if x.dim() == 1:
+            return self.forward(x.unsqueeze(0)).squeeze(0)  # the kernel takes rows only
         if self.outliers is None:
             out: torch.Tensor = torch.ops.quantized.linear_dynamic(x, self.packed, self.reduce_range)
             return out
         y: torch.Tensor = torch.ops.quantized.linear_dynamic(x * self.mask, self.packed, self.reduce_range)
         apart = x.index_select(-1, self.outliers).flatten(0, -2)
         return y.view(-1, self.out_features).addmm_(apart, self.exact).view(y.shape)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weights in float32, shape (out_features, in_features), for code that reads them itself."""
+        weight: torch.Tensor = torch.ops.quantized.linear_unpack(self.packed)[0].dequantize()
+        return weight if self.outliers is None else weight.index_copy(1, self.outliers, self.exact.t())
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """The bias, shape (out_features,), or None."""
+        bias: torch.Tensor | None = torch.ops.quantized.linear_unpack(self.packed)[1]
+        return bias
 
     def packed_bytes(self) -> int:
         """Bytes of the packed weights, their scales and the bias; buffers are counted apart."""

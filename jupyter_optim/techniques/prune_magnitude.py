@@ -55,7 +55,7 @@ class PruneMagnitude(Technique):
             }.values()
         )
         magnitudes = torch.cat([weight.detach().abs().flatten().float() for weight in weights])
-        count = int(options["amount"] * len(magnitudes))
+        count = round(options["amount"] * len(magnitudes))  # as torch.nn.utils.prune does
         if count == 0:
             return Change(draft, "no weight is small enough", {"layers": paths})
         threshold = magnitudes.kthvalue(count).values

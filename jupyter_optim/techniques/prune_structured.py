@@ -52,6 +52,9 @@ class PruneStructured(Technique):
         layers = subject.layers(_PRUNED)
         head = _head(layers)
         options = self.parse_options({})
+        if all(_rounded(_width(layer.module), options) >= _width(layer.module) for layer in layers[:-1]):
+            return Assessment(applies=False, reason=f"its layers are too narrow to lose {options['ratio']:.0%} of their "
+                              f"channels in steps of {options['round_to']}")  # fmt: skip
         prediction = rehearse_layers(
             subject, layers, lambda module, layer: _thinner(module, options, head=layer.path == head),
             scale_rest=options["ratio"],
@@ -154,11 +157,7 @@ def _head(layers: list[Layer]) -> str | None:
 def _output_layers(subject: Subject, modules: Mapping[str, nn.Module], reference: Any) -> list[nn.Module]:
     """Layers that must keep their outputs: those whose width is a dimension of the model's outputs."""
     widths = {size for tensor in tree.tensors(reference) for size in tensor.shape[1:]}
-    found = [
-        modules[layer.path]
-        for layer in subject.layers(_PRUNED)
-        if getattr(layer.module, "out_features", getattr(layer.module, "out_channels", None)) in widths
-    ]
+    found = [modules[layer.path] for layer in subject.layers(_PRUNED) if _width(layer.module) in widths]
     head = _head(subject.layers(_PRUNED))
     return found or ([modules[head]] if head is not None else [])
 
@@ -169,24 +168,29 @@ def _check_outputs(outputs: Any, reference: Any) -> None:
         raise NotApplicable(f"Taking out channels would change what the model returns: {changed}.")
 
 
+def _rounded(width: int, options: Mapping[str, Any]) -> int:
+    """How many of `width` channels are left."""
+    step = int(options["round_to"])
+    return max(step, round(width * (1 - options["ratio"]) / step) * step) if width > step else width
+
+
+def _width(module: nn.Module) -> int:
+    return int(getattr(module, "out_features", 0) or getattr(module, "out_channels", 0))
+
+
 def _thinner(module: nn.Module, options: Mapping[str, Any], *, head: bool) -> nn.Module | None:
     """A layer of random weights with the channels that would be left, which takes the first ones of its inputs."""
-    kept, step = 1 - options["ratio"], int(options["round_to"])
-
-    def rounded(width: int) -> int:
-        return max(step, round(width * kept / step) * step) if width > step else width
-
     made: nn.Module
     if isinstance(module, nn.Linear):
         width, out = (
-            rounded(module.in_features),
-            module.out_features if head else rounded(module.out_features),
+            _rounded(module.in_features, options),
+            module.out_features if head else _rounded(module.out_features, options),
         )
         made = nn.Linear(width, out, module.bias is not None)
     elif isinstance(module, _CONVOLUTIONS):
         first = module.in_channels <= 4
-        width = module.in_channels if first else rounded(module.in_channels)
-        out = module.out_channels if head else rounded(module.out_channels)
+        width = module.in_channels if first else _rounded(module.in_channels, options)
+        out = module.out_channels if head else _rounded(module.out_channels, options)
         groups = width if module.groups > 1 else 1
         made = type(module)(
             width, width if groups > 1 else out, module.kernel_size, module.stride, module.padding,  # type: ignore[arg-type]

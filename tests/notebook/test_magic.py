@@ -55,7 +55,7 @@ def test_model_and_evaluate_may_be_bound_anew_by_the_body(faked):
 
 def test_options_reach_the_session(faked):
     faked.run("%%optimize --max-drop 2% --goal memory --into kept\nnet(x)")
-    assert faked.run("kept.max_drop, kept.goal, kept.model").result == "('2%', 'memory', None)"
+    assert faked.run("kept.max_drop, kept.goal").result == "('2%', 'memory')"
 
 
 def test_expression_is_measured_with_the_variables_of_its_place(faked):

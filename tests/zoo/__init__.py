@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.zoo import attention, awkward, dense, huggingface, recurrent, structures, vision, wrapped
 from tests.zoo.calls import call, peek, state_kept
-from tests.zoo.checks import all_finite, differences, fingerprint, outputs_equal, rng_fingerprint, structure
+from tests.zoo.checks import all_finite, check_same, fingerprint, outputs_equal, rng_fingerprint, structure
 from tests.zoo.entry import Built, Entry
 
 FAMILIES = (dense, vision, recurrent, attention, huggingface, structures, wrapped, awkward)
@@ -22,7 +22,7 @@ __all__ = [
     "Entry",
     "all_finite",
     "call",
-    "differences",
+    "check_same",
     "fingerprint",
     "named",
     "outputs_equal",

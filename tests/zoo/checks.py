@@ -129,6 +129,13 @@ def differences(before: Any, after: Any, where: str = "") -> list[str]:
     return [] if before == after else [f"{where}: {before} is now {after}"]
 
 
+def check_same(before: dict[str, Any], after: dict[str, Any], but: tuple[str, ...] = ()) -> None:
+    """Raise AssertionError with what differs between two fingerprints, other than the parts named in `but`."""
+    found = [line for line in differences(before, after) if not line.startswith(but)]
+    if found:
+        raise AssertionError("\n".join(found[:20]))
+
+
 def rng_fingerprint() -> dict[str, str]:
     """Digests of the random state of torch, numpy and Python."""
     return {

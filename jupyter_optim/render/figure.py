@@ -1,0 +1,301 @@
+"""One picture that a reader grasps in five seconds: where the time goes, before and after, and what was tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from jupyter_optim.render import format as fmt
+from jupyter_optim.render.breakdown import BETWEEN, OTHER, UNDIVIDED, Breakdown, Part, breakdown
+from jupyter_optim.render.headline import headline, place_of
+from jupyter_optim.render.sections import best_first, state, step_label
+from jupyter_optim.render.sheet import Pen, Sheet
+from jupyter_optim.render.tables import NOTHING
+from jupyter_optim.report import Report, StepRecord
+
+WIDTH = 900
+_EDGE = 24
+_GAP = 44
+_LEFT_WIDTH = 470
+_BAR, _BAR_STEP = 34, 46
+_ROW = 22
+_TRY = 46
+_TRIES = 5
+
+_PAPER, _INK, _SOFT, _RULE = "#fdfdfc", "#1f2328", "#5b6470", "#d5d9de"
+# Okabe and Ito, https://jfly.uni-koeln.de/color/: told apart with any colour vision
+_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
+_GREYS = {OTHER: "#9aa2ab", BETWEEN: "#cfd4d9", UNDIVIDED: "#7d8894"}
+_GOOD, _BAD, _IDLE = "#0072b2", "#d55e00", "#8a929b"
+_ON_DARK = {"#0072b2", "#009e73", "#7d8894"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One row of the right panel: an interval if it was measured, a point if it is a prediction."""
+
+    label: str
+    note: str
+    color: str
+    low: float | None
+    middle: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pens:
+    title: Pen
+    head: Pen
+    body: Pen
+    bold: Pen
+    small: Pen
+
+
+def render_png(report: Report, baseline: Report | None = None) -> bytes:
+    """The picture as PNG.
+
+    Args:
+        report: what is drawn.
+        baseline: the report before any change, for the bar "at first".
+    """
+    pens = _Pens(Pen(16.5, bold=True), Pen(13, bold=True), Pen(12.5), Pen(12.5, bold=True), Pen(11))
+    sentence = pens.title.wrap(headline(report, baseline).replace("`", ""), WIDTH - 2 * _EDGE, 3)
+    time, (title, tries, more) = breakdown(report, baseline), _tries(report)
+    top = _EDGE + 24 * len(sentence) + 18
+    left_width = _LEFT_WIDTH if tries else WIDTH - 2 * _EDGE
+    height = top + max(_breakdown_height(time), _tries_height(tries, more)) + 40
+    sheet = Sheet(WIDTH, height, _PAPER)
+    sheet.box(0.5, 0.5, WIDTH - 1, height - 1, _PAPER, _RULE)
+    for i, line in enumerate(sentence):
+        sheet.text(_EDGE, _EDGE + 16 + 24 * i, line, pens.title, _INK)
+    if time is None:
+        _draw_nothing(sheet, pens, report, top, left_width)
+    else:
+        _draw_breakdown(sheet, pens, time, top, left_width)
+    if tries:
+        x = _EDGE + _LEFT_WIDTH + _GAP
+        sheet.text(x, top + 10, title, pens.head, _INK)
+        _draw_tries(sheet, pens, tries, more, x, top + 24)
+    sheet.text(_EDGE, height - 16, pens.small.fit(_method(report), WIDTH - 2 * _EDGE), pens.small, _SOFT)
+    return sheet.png()
+
+
+def _method(report: Report) -> str:
+    latency = report.latency
+    timed = f"Median of {fmt.plural(latency.repeats, 'call')}" if latency.repeats else "No clean timing"
+    traced = f"; parts from {fmt.plural(report.trace.calls, 'traced call')}" if report.trace.calls else ""
+    on_cpu = report.workload.device.partition(":")[0] == "cpu"
+    machine = (
+        report.environment.cpu_model or "CPU of unknown model"
+        if on_cpu
+        else place_of(report).removeprefix("on ")
+    )
+    return f"{timed}{traced}. {machine}, torch {report.environment.torch}."
+
+
+def _breakdown_height(time: Breakdown | None) -> float:
+    if time is None:
+        return 70
+    bars = 1 if time.first_ms is None else 2
+    return 24 + bars * _BAR_STEP + 22 + len(_listed(time)) * _ROW
+
+
+def _tries_height(tries: Sequence[_Try], more: str) -> float:
+    return 24 + len(tries) * _TRY + 22 + (18 if more else 0) if tries else 0
+
+
+def _draw_nothing(sheet: Sheet, pens: _Pens, report: Report, top: float, width: float) -> None:
+    sheet.text(_EDGE, top + 10, "Where the time goes", pens.head, _INK)
+    reason = fmt.unknown(report.trace.reason or report.partial)
+    for i, line in enumerate(pens.body.wrap(reason[:1].upper() + reason[1:], width, 2)):
+        sheet.text(_EDGE, top + 36 + 18 * i, line, pens.body, _SOFT)
+
+
+def _draw_breakdown(sheet: Sheet, pens: _Pens, time: Breakdown, top: float, width: float) -> None:
+    sheet.text(_EDGE, top + 10, "Where the time of one call goes", pens.head, _INK)
+    colors = _part_colors(time.parts)
+    now = [(part.label, part.now_ms) for part in time.parts]
+    bars = [("now" if time.first_ms is not None else "", time.now_ms, now)]
+    if time.first_ms is not None:
+        bars.insert(0, ("at first", time.first_ms, [(part.label, part.first_ms) for part in time.parts]))
+    left = _EDGE + (pens.body.width("at first") + 12 if time.first_ms is not None else 0)
+    longest = max(total for _, total, _ in bars)
+    ending = max(pens.bold.width(fmt.duration(total)) for _, total, _ in bars) + 10
+    room = _EDGE + width - left - ending
+    y = top + 26
+    for name, total, segments in bars:
+        length = room * total / longest
+        sheet.text(_EDGE, y + _BAR / 2 + 5, name, pens.body, _INK)
+        _draw_bar(
+            sheet, pens, (left, y, length), total, [(label, colors[label], ms) for label, ms in segments]
+        )
+        sheet.text(left + length + 8, y + _BAR / 2 + 5, fmt.duration(total), pens.bold, _INK)
+        y += _BAR_STEP
+    _draw_parts(sheet, pens, time, colors, (_EDGE, y + 12), width)
+
+
+def _part_colors(parts: Sequence[Part]) -> dict[str, str]:
+    free = iter(_COLORS)
+    return {part.label: _GREYS[part.label] if part.label in _GREYS else next(free) for part in parts}
+
+
+def _draw_bar(
+    sheet: Sheet,
+    pens: _Pens,
+    place: tuple[float, float, float],
+    total: float,
+    segments: list[tuple[str, str, float | None]],
+) -> None:
+    x, y, length = place
+    for label, color, ms in segments:
+        width = length * (ms or 0.0) / total
+        if width <= 0:
+            continue
+        sheet.box(x, y, max(0.5, width - (1 if width > 3 else 0)), _BAR, color)
+        share = "" if label == UNDIVIDED else f" {fmt.share((ms or 0.0) / total)}"
+        words = next(
+            (each for each in (label + share, share.strip()) if pens.bold.width(each) + 16 < width), ""
+        )
+        if words:
+            sheet.text(
+                x + width / 2,
+                y + _BAR / 2 + 5,
+                words,
+                pens.bold,
+                "#ffffff" if color in _ON_DARK else _INK,
+                "center",
+            )
+        x += width
+
+
+def _draw_parts(
+    sheet: Sheet,
+    pens: _Pens,
+    time: Breakdown,
+    colors: dict[str, str],
+    place: tuple[float, float],
+    width: float,
+) -> None:
+    """The legend, which has the figures too."""
+    x, y = place
+    right = x + width
+    parts = _listed(time)
+    compared = time.first_ms is not None and len(parts) == len(time.parts)
+    columns = {"now" if time.first_ms is not None else "time": right - 62, "share": right}
+    if compared:
+        columns = {"at first": right - 162, **columns}
+    for head, at in columns.items():
+        sheet.text(at, y, head, pens.small, _SOFT, "right")
+    room = min(columns.values()) - 76 - (x + 21)
+    for part in parts:
+        y += _ROW
+        sheet.box(x, y - 11, 13, 13, colors[part.label])
+        sheet.text(x + 21, y, pens.body.fit(part.label, room), pens.body, _INK)
+        words = {
+            "at first": _ms(part.first_ms), "now": _ms(part.now_ms), "time": _ms(part.now_ms),
+            "share": NOTHING if part.now_ms is None else fmt.share(part.now_ms / time.now_ms),
+        }  # fmt: skip
+        for head, at in columns.items():
+            sheet.text(at, y, words[head], pens.body, _INK, "right")
+
+
+def _listed(time: Breakdown) -> tuple[Part, ...]:
+    return tuple(part for part in time.parts if part.label != UNDIVIDED)
+
+
+def _ms(value: float | None) -> str:
+    return NOTHING if value is None else fmt.duration(value)
+
+
+def _tries(report: Report) -> tuple[str, list[_Try], str]:
+    """Title and rows of the right panel, and how many rows are not there."""
+    if report.history:
+        steps = _chosen(report.history)
+        left = len(report.history) - len(steps)
+        more = f"and {fmt.plural(left, 'more step')}" if left else ""
+        return "What was tried (speed-up, 95% CI)", [_step(step) for step in steps], more
+    advice = best_first(report.recommendations)
+    left = len(advice) - _TRIES
+    rows = [
+        _Try(each.label, f"{fmt.ratio(middle)} predicted" if middle else "no prediction",
+             _GOOD if middle else _IDLE, None, middle, None)
+        for each in advice[:_TRIES]
+        for middle in [_positive(each.predicted_speedup)]
+    ]  # fmt: skip
+    return "What would help (predicted speed-up)", rows, f"and {left} more" if left > 0 else ""
+
+
+def _chosen(history: Sequence[StepRecord]) -> list[StepRecord]:
+    """The steps to draw, in order: what the model carries now first of all, then the latest."""
+    order = sorted(range(len(history)), key=lambda i: (state(history[i]) != "kept", -i))
+    return [history[i] for i in sorted(order[:_TRIES])]
+
+
+def _step(step: StepRecord) -> _Try:
+    speedup = step.speedup
+    measured = (None, None, None) if speedup is None else (speedup.low, speedup.median, speedup.high)
+    low, middle, high = map(_positive, measured)
+    verdict, place = step.verdict, state(step)
+    note = f"{verdict}, {place}" if step.accepted else verdict
+    if middle is not None:
+        note = f"{fmt.ratio(middle)}{' ' if verdict == 'faster' else ', '}{note}"
+    color = _GOOD if place == "kept" else _BAD if verdict in ("slower", "quality lost", "failed") else _IDLE
+    return _Try(step_label(step), note, color, low, middle, high)
+
+
+def _positive(value: float | None) -> float | None:
+    number = fmt.known(value)
+    return number if number is not None and number > 0 else None
+
+
+def _draw_tries(sheet: Sheet, pens: _Pens, tries: Sequence[_Try], more: str, x: float, y: float) -> None:
+    width = WIDTH - _EDGE - x
+    values = [value for each in tries for value in (each.low, each.middle, each.high) if value is not None]
+    low, high = min(0.9, *values, 0.9), max(1.5, *values, 1.5)
+
+    def at(value: float) -> float:
+        return x + 8 + (width - 16) * math.log(value / low) / math.log(high / low)
+
+    bottom = y + len(tries) * _TRY
+    if values:
+        for tick in _ticks(low, high):
+            sheet.box(
+                at(tick) - (0.75 if tick == 1 else 0.4),
+                y,
+                1.5 if tick == 1 else 0.8,
+                bottom - y,
+                _INK if tick == 1 else _RULE,
+            )
+            sheet.text(at(tick), bottom + 15, f"{tick:g}x", pens.small, _SOFT, "center")
+    for i, each in enumerate(tries):
+        line = y + i * _TRY
+        note = pens.body.width(each.note)
+        sheet.box(x, line, width, 23, _PAPER)
+        sheet.text(x, line + 16, pens.bold.fit(each.label, width - note - 14), pens.bold, _INK)
+        sheet.text(
+            x + width, line + 16, each.note, pens.body, each.color if each.color != _IDLE else _SOFT, "right"
+        )
+        if each.middle is not None:
+            _draw_interval(sheet, each, at, line + 34)
+    if more:
+        sheet.text(x, bottom + 34, more, pens.small, _SOFT)
+
+
+def _draw_interval(sheet: Sheet, each: _Try, at: Callable[[float], float], y: float) -> None:
+    middle = each.middle or 1.0
+    if each.low is not None and each.high is not None:
+        sheet.pill(at(each.low), y - 4, max(8.0, at(each.high) - at(each.low)), 8, each.color + "66")
+        sheet.dot(at(middle), y, 5, each.color, _PAPER)
+    else:
+        # hollow: no more than a prediction
+        ends = sorted((at(1), at(middle)))
+        sheet.box(ends[0], y - 1, ends[1] - ends[0], 2, each.color)
+        sheet.dot(at(middle), y, 5, _PAPER, each.color)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Speed-ups to mark: 1 and powers of 2 about it, at most six, so that their labels stay apart."""
+    first, last = math.ceil(math.log2(low) - 1e-9), math.floor(math.log2(high) + 1e-9)
+    stride = max(1, math.ceil((last - first + 1) / 6))
+    return [2.0**power for power in range(first, last + 1) if power % stride == 0]

@@ -1,0 +1,152 @@
+"""A real Jupyter server and a real browser, as a user has them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PATIENCE_MS = 180_000
+"""For what a loaded machine may take its time with: a kernel that imports torch, a technique on trial."""
+
+
+class Jupyter:
+    """A running server with its own home and folder."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder, self._home = folder, home
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
+        self._environment = {**kept, "HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
+        self._log = (home / "log").open("w")
+        self._server = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        settings = {
+            "ServerApp.root_dir": self.folder,
+            "ServerApp.port": self.address.rpartition(":")[2],
+            "ServerApp.port_retries": 0,
+            "IdentityProvider.token": "",
+            # it would look for news on the network
+            "LabApp.news_url": "None",
+            "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options]
+        return subprocess.Popen(
+            command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait(self) -> None:
+        until = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.address}/api", timeout=5).close()
+            except (urllib.error.URLError, OSError):
+                if time.monotonic() > until or self._server.poll() is not None:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+
+    def stop(self) -> None:
+        self._server.send_signal(signal.SIGTERM)
+        try:
+            self._server.wait(20)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+        self._log.close()
+
+    def set_theme(self, theme: str) -> None:
+        settings = self._home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension"
+        settings.mkdir(parents=True, exist_ok=True)
+        (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
+        (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false"}))
+
+    def write(self, name: str, cells: list[str]) -> None:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+        nbformat.write(notebook, self.folder / name)
+
+    def copy_without_kernel(self, name: str, copy: str, *, trust: bool) -> None:
+        """What a reader opens: the saved file on a machine that lacks its kernel."""
+        notebook = nbformat.read(self.folder / name, as_version=4)
+        notebook.metadata["kernelspec"] = {"name": "lacking", "display_name": "Lacking", "language": "python"}
+        nbformat.write(notebook, self.folder / copy)
+        if trust:
+            command = [sys.executable, "-m", "jupyter", "trust", str(self.folder / copy)]
+            subprocess.run(command, env=self._environment, check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no Chromium on this machine")
+        pytest.skip("no Chromium on this machine")
+    server = Jupyter(tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("home"))
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium(jupyter) -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(jupyter, chromium, request) -> Iterator:
+    """Open an address at a width and in a theme; pictures go to $JUPYTER_OPTIM_SCREENSHOTS, if that is set."""
+    contexts = []
+
+    def opened(path: str, *, width: int = 1400, theme: str = "JupyterLab Light"):
+        jupyter.set_theme(theme)
+        context = chromium.new_context(viewport={"width": width, "height": 1000})
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{jupyter.address}/{path}")
+        page.keep_picture = lambda name: _keep_picture(page, f"{request.node.name}-{name}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def _keep_picture(page, name: str) -> None:
+    folder = os.environ.get("JUPYTER_OPTIM_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name.replace('/', '-')}.png")

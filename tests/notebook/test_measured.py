@@ -1,0 +1,184 @@
+"""The face with the real engine and a real model: what a user does, and what bad input gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from jupyter_optim.report import MIME_TYPE as REPORT
+
+MODEL = """\
+%load_ext jupyter_optim
+import torch
+from torch import nn
+torch.manual_seed(0)
+
+class Classifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(256, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU())
+        self.head = nn.Linear(1024, 10)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+model = Classifier().eval()
+images = torch.randn(64, 256)
+"""
+CELL = "%%optimize --into session\nwith torch.no_grad():\n    scores = model(images)\nscores.shape"
+WEIGHTS = (
+    "[(name, each.data_ptr(), each._version) for name, each in model.state_dict(keep_vars=True).items()]"
+)
+
+
+@pytest.fixture(scope="module")
+def notebook(new_notebook):
+    started = new_notebook()
+    ran = started.run(MODEL)
+    assert not ran.failed, ran.outputs
+    started.first = started.run(CELL)
+    return started
+
+
+def test_the_first_run_shows_result_report_and_controls(notebook):
+    ran = notebook.first
+    assert not ran.failed
+    assert ran.result == "torch.Size([64, 10])"
+    report = ran.displays(REPORT)[0]
+    assert report["workload"]["model"] == "Classifier"
+    assert report["cell"].startswith("%%optimize --into session\n")
+    assert "Classifier" in ran.html
+    assert not ran.stream("stderr")
+    assert not ran.printed
+
+
+def test_a_click_gives_a_verdict_that_undo_takes_back(notebook):
+    # GIVEN the model's answers
+    notebook.run(f"panel = session.panel\nbefore = {WEIGHTS}\nwith torch.no_grad(): answers = model(images)")
+    # WHEN it is quantized by a click
+    ran = notebook.run("panel.buttons['int8-dynamic'].click()\npanel.wait()\nprint(panel.said)")
+    # THEN there is a verdict, nothing of the work was printed, and the first cell's report has the step
+    assert ran.printed.startswith("Quantize to int8: ")
+    assert "95% CI" in ran.printed
+    assert ran.printed.count("\n") == 1
+    assert not ran.stream("stderr")
+    assert [len(each["history"]) for each in notebook.first.displays(REPORT)] == [1]
+    # and Undo restores the model to the bit
+    notebook.run("panel.buttons['undo'].click(); panel.wait()")
+    same = notebook.run(
+        f"with torch.no_grad(): again = model(images)\nbool((again == answers).all()), {WEIGHTS} == before"
+    )
+    assert same.result == "(True, True)"
+
+
+def test_what_does_not_apply_says_why(notebook):
+    tooltip = notebook.run(
+        "button = session.panel.buttons['channels-last']\nprint(button.disabled, button.tooltip)"
+    )
+    assert tooltip.printed.startswith("True ")
+    assert "does not apply" in tooltip.printed
+    notebook.run("session.panel.buttons['channels-last'].click(); session.panel.wait()")
+    assert "does not apply" in notebook.run("print(session.panel.said)").printed
+
+
+def test_running_the_cell_again_goes_on_with_the_session(notebook):
+    notebook.run("first = session; panel = session.panel")
+    again = notebook.run(CELL)
+    assert notebook.run("session is first, session.panel is panel").result == "(True, True)"
+    assert len(again.displays(REPORT)[0]["history"]) == len(notebook.first.displays(REPORT)[0]["history"])
+
+
+def test_an_expression_is_measured(notebook):
+    ran = notebook.run("%optimize --into measured model(images)")
+    assert not ran.failed
+    assert ran.displays(REPORT)[0]["workload"]["expression"] == "model(images)"
+
+
+def test_save_and_trace_write_files(notebook):
+    notebook.run("%%optimize --quiet --save report.html --trace trace.json\nmodel(images);")
+    assert "Classifier" in notebook.run("print(open('report.html').read())").printed
+    assert "traceEvents" in notebook.run("print(open('trace.json').read()[:100_000])").printed
+
+
+def test_a_cell_that_calls_no_model_says_what_to_do(notebook):
+    ran = notebook.run("%%optimize\nstands = 3\nstands")
+    assert not ran.failed
+    assert ran.result == "3"
+    assert "%optimize model(x)" in ran.html
+    assert "%optimize model(x)" in ran.plain
+
+
+def test_a_cell_that_raises_is_not_measured(notebook):
+    ran = notebook.run("%%optimize\nmodel(images)\nmodel(torch.ones(3, 3))")
+    assert ran.failed
+    assert len(ran.tracebacks) == 1
+    assert "line 3" in ran.tracebacks[0]
+    assert not ran.displays("text/html")
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "said"),
+    [
+        ("lambda model: {}['missing']", "KeyError"),
+        ("lambda model: float('nan')", "nan"),
+        ("lambda model: 'good'", "str"),
+        ("lambda model: 0.5", "model"),
+    ],
+)
+def test_a_bad_evaluate_is_named_and_nothing_is_applied(notebook, evaluate, said):
+    notebook.run(f"judge = {evaluate}")
+    notebook.run("%%optimize --quiet --evaluate judge --into judged\nwith torch.no_grad(): model(images)")
+    notebook.run(f"steps = len([each for each in judged.history if each.accepted])\nbefore = {WEIGHTS}")
+    ran = notebook.run("judged.panel.buttons['bf16'].click(); judged.panel.wait(); print(judged.panel.said)")
+    assert "evaluate" in ran.printed
+    assert said in ran.printed
+    left = notebook.run(
+        f"len([each for each in judged.history if each.accepted]) == steps, {WEIGHTS} == before"
+    )
+    assert left.result == "(True, True)"
+
+
+def test_an_interrupt_while_measuring_leaves_results_and_model(notebook):
+    notebook.run(f"before = {WEIGHTS}")
+    notebook.run(
+        "import time\nclass Slow(nn.Linear):\n    def forward(self, x):\n        time.sleep(0.3)\n        return super().forward(x)\nslow = Slow(4, 4)"
+    )
+    ran = notebook.run("%%optimize\nanswer = slow(torch.ones(1, 4))\nanswer.shape", interrupt_after_s=1.5)
+    assert not ran.failed
+    assert ran.result == "torch.Size([1, 4])"
+    assert "Interrupted" in ran.plain
+    assert (
+        notebook.run("type(slow).__name__, slow.training, len(slow._forward_hooks)").result
+        == "('Slow', True, 0)"
+    )
+
+
+def test_cancel_leaves_the_model_as_it_was(notebook):
+    notebook.run(CELL)
+    ran = notebook.run(
+        f"before = {WEIGHTS}\npanel = session.panel\npanel.buttons['prune-structured'].click(); time.sleep(0.1)\n"
+        f"panel.buttons['cancel'].click(); print(panel.wait(20)); print(panel.said)\nprint({WEIGHTS} == before)"
+    )
+    assert ran.printed.splitlines() == ["True", "Cancelled: the model is as it was before.", "True"]
+
+
+def test_trained_by_the_cell_it_is_measured_in_train_mode(notebook):
+    ran = notebook.run(
+        "%%optimize --into trained\nlearner = Classifier().train()\nloss = learner(images).sum()\nloss.backward()"
+    )
+    assert not ran.failed
+    assert ran.displays(REPORT)[0]["workload"]["training"] is True
+    assert notebook.run("trained.model is learner").result == "True"
+
+
+def test_a_cell_that_runs_meanwhile_sees_the_model_before_or_after(notebook):
+    notebook.run(f"{CELL}\n")
+    ran = notebook.run(
+        "panel = session.panel; panel.buttons['reset'].click(); panel.wait()\nseen = []\n"
+        "with torch.no_grad():\n"
+        "    before = model(images)\n"
+        "    panel.buttons['int8-dynamic'].click()\n"
+        "    while panel.busy: seen.append(model(images))\n"
+        "    after = model(images)\n"
+        "print(all(bool((each == before).all() or (each == after).all()) for each in seen), len(seen) > 0)"
+    )
+    assert ran.printed == "True True\n"

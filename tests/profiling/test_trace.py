@@ -1,0 +1,161 @@
+"""One trace, read right: nesting, sums, modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from jupyter_optim.errors import InvalidReport
+from jupyter_optim.profiling.annotate import ModuleRanges
+from jupyter_optim.profiling.attribute import attribute, by_name
+from jupyter_optim.profiling.record import Recorder
+from jupyter_optim.profiling.trace import nesting, read
+
+
+def nested(rng: np.random.Generator, low: int, high: int, depth: int) -> list[tuple[int, int]]:
+    """Random properly nested intervals (start, end), with touching neighbours and empty ones."""
+    found, at = [], low
+    while at < high and len(found) < 40:
+        start = at + int(rng.integers(0, 3))
+        end = min(high, start + int(rng.integers(0, max(1, (high - low) // 2) + 1)))
+        if start >= high:
+            break
+        found.append((start, end))
+        if depth and end - start > 2:
+            found += nested(rng, start, end, depth - 1)
+        at = end
+        if end == start:
+            at += 1
+    return found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nesting_finds_the_innermost_event_around_each(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = [(t, s, e) for t in range(3) for s, e in nested(rng, 0, 200, 4)]
+    rows.sort(key=lambda row: (row[0], row[1], -(row[2] - row[1])))
+    thread, start, end = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+
+    depth, parent = nesting(start, end - start, thread)
+
+    stack: list[int] = []
+    for i, (t, s, e) in enumerate(rows):
+        # an event contains a later one of its thread that starts before it ends; an empty one contains nothing
+        while stack and not (
+            rows[stack[-1]][0] == t and (s < rows[stack[-1]][2] or rows[stack[-1]][1:] == (s, e))
+        ):
+            stack.pop()
+        while stack and rows[stack[-1]][1] == rows[stack[-1]][2] and rows[stack[-1]][1:] != (s, e):
+            stack.pop()
+        assert parent[i] == (stack[-1] if stack else -1) or rows[parent[i]][1:] == (s, e)
+        stack.append(i)
+    assert (depth[parent >= 0] == depth[parent[parent >= 0]] + 1).all()
+
+
+def model_and_input() -> tuple[nn.Module, torch.Tensor]:
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), torch.randn(2, 8, 32)
+
+
+def test_sums_by_op_are_those_of_key_averages() -> None:
+    model, x = model_and_input()
+    recorder = Recorder(memory=False)
+    recorder.start()
+    for _ in range(3):
+        model(x)
+    recorder.stop()
+
+    ours = by_name(recorder.columns())
+    theirs = {row.key: row for row in recorder._profiler.key_averages()}
+
+    assert set(ours) == set(theirs)
+    for name, (calls, own, total) in ours.items():
+        assert calls == theirs[name].count, name
+        assert own / 1e3 == pytest.approx(theirs[name].self_cpu_time_total, abs=0.01), name
+        assert total / 1e3 == pytest.approx(theirs[name].cpu_time_total, abs=0.01), name
+
+
+def test_each_op_belongs_to_its_innermost_module_and_all_sums_agree() -> None:
+    model, x = model_and_input()
+    recorder = Recorder(memory=True)
+    with ModuleRanges() as ranges:
+        recorder.start()
+        for _ in range(4):
+            model(x)
+        recorder.stop()
+
+    found = attribute(recorder.columns(), ranges.modules, model)
+
+    assert found.calls == 4
+    rows = {row.path: row for row in found.modules}
+    assert rows[""].calls == 1
+    assert rows["layers.1.linear1"].class_name == "Linear"
+    assert rows["layers.1.linear1"].params == 32 * 64 + 64
+    assert rows[""].total_ms == pytest.approx(found.call_ms)
+    assert sum(row.self_ms for row in found.modules) == pytest.approx(found.call_ms, rel=1e-6)
+    assert sum(op.self_ms for op in found.ops) + found.unattributed_ms == pytest.approx(
+        found.call_ms, rel=1e-6
+    )
+    assert {op.module for op in found.ops if op.name == "aten::addmm"} >= {
+        "layers.0.linear1",
+        "layers.1.linear2",
+    }
+    layer = [r for p, r in rows.items() if p.startswith("layers.0.") and p.count(".") == 2]
+    assert sum(r.total_ms for r in layer) <= rows["layers.0"].total_ms
+
+
+def test_the_peak_is_what_the_call_holds_above_its_start() -> None:
+    class Holds(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            a = torch.empty(1_000_000)
+            b = torch.empty(2_000_000)
+            del a
+            c = torch.empty(500_000)
+            return x + len(b) + len(c)
+
+    model = Holds()
+    recorder = Recorder(memory=True)
+    with ModuleRanges() as ranges:
+        recorder.start()
+        kept = torch.empty(5_000_000)
+        model(torch.ones(1))
+        recorder.stop()
+    del kept
+
+    peak = attribute(recorder.columns(), ranges.modules, model).activations_bytes
+
+    assert peak == pytest.approx(4 * 3_000_000, rel=0.001)
+
+
+def test_shared_modules_stand_under_their_first_name() -> None:
+    shared = nn.Linear(4, 4)
+    model = nn.Sequential(shared, nn.ReLU(), shared)
+    recorder = Recorder(memory=False)
+    with ModuleRanges() as ranges:
+        recorder.start()
+        model(torch.ones(1, 4))
+        recorder.stop()
+    rows = {row.path: row for row in attribute(recorder.columns(), ranges.modules, model).modules}
+    assert rows["0"].calls == 2
+    assert "2" not in rows
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not json", "[]", '{"traceEvents": 3}', '{"traceEvents": [{"ts": "x"}]}']
+)
+def test_what_is_no_trace_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "trace.json"
+    path.write_text(text)
+    with pytest.raises(InvalidReport, match=r"trace\.json is not a trace"):
+        read(path)
+
+
+def test_an_empty_trace_has_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    path.write_text('{"traceEvents": []}')
+    assert len(read(path)) == 0
+    assert by_name(read(path)) == {}

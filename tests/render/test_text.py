@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import unicodedata
+
+import msgspec
+import pytest
+
+from jupyter_optim.render import to_text
+from tests.render import samples
+
+
+def cells(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
+
+
+@pytest.mark.parametrize("name", samples.all_samples())
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, None])
+def test_no_line_is_wider_than_asked(name, width):
+    text = to_text(samples.all_samples()[name], width, samples.bert())
+    assert max(map(cells, text.splitlines())) <= (width or 100)
+
+
+@pytest.mark.parametrize("name", samples.all_samples())
+def test_it_fits_a_few_screens(name):
+    assert len(to_text(samples.all_samples()[name]).splitlines()) <= 80
+
+
+def test_a_typical_model_takes_some_sixty_lines():
+    assert len(to_text(samples.bert()).splitlines()) <= 66
+
+
+def test_wide_characters_count_twice():
+    report = samples.bert()
+    rows = tuple(msgspec.structs.replace(row, path="编码器" * 30) for row in report.modules)
+    text = to_text(msgspec.structs.replace(report, modules=rows), 80)
+    assert max(map(cells, text.splitlines())) <= 80
+
+
+def test_str_is_the_text():
+    assert str(samples.bert()) == to_text(samples.bert())
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        "111 ms (95% CI 109 to 114)", "p95 118 ms", "8.98 calls/s", "71.9 samples/s", "45 repeats", "3 warm-up calls",
+        "peak 142 MB", "90.3 MB", "22,565,376 parameters", "50.1 MB", "22.4 GFLOP", "198% of one core", "1.21 GB",
+        "RAPL cannot be read without root", "int64[8, 128]", "36 Linear", "92.4 ms", "79%", "this cell:10", "112 ms",
+        "93%", "31% of the tokens are padding", "Quantize to int8", "4.0x", "62% smaller", "Xeon", "torch 2.13.0",
+        "no NVIDIA driver", "aten::addmm", "encoder.layer.5.intermediate.dense", "120 ms in all",
+    ],
+)  # fmt: skip
+def test_every_figure_is_there(figure):
+    assert figure in " ".join(to_text(samples.bert(), 120).split())
+
+
+def test_the_history_says_what_came_of_each_step():
+    text = to_text(samples.bert_after(), 120, samples.bert())
+    for words in ("no gain", "left out", "undone", "kept", "4.2x (4.0 to 4.4)", "quality lost", "0.994 -> 0.993",
+                  "failed", "OpenVINO has no operator", "at first 111 ms", "0.99996"):  # fmt: skip
+        assert words in text
+
+
+def test_the_best_remedy_comes_first():
+    text = to_text(samples.bert())
+    places = [
+        text.index(label)
+        for label in ("Quantize to int8", "Cast to bfloat16", "Compile", "Zero the smallest")
+    ]
+    assert places == sorted(places)
+
+
+def test_what_is_not_known_has_its_reason():
+    text = " ".join(to_text(samples.unknown()).split())
+    for reason in ("the timer was interrupted", "the allocator was not watched", "no formula for aten::foo",
+                   "RAPL cannot be read", "psutil was refused", "interrupted by the user"):  # fmt: skip
+        assert reason in text
+
+
+@pytest.mark.parametrize("name", samples.all_samples())
+def test_neither_none_nor_nan_nor_control_characters(name):
+    text = to_text(samples.all_samples()[name])
+    words = text.replace("(", " ").replace(",", " ").split()
+    assert not {"None", "nan", "inf", "NaN"}.intersection(words)
+    assert not any(unicodedata.category(char) == "Cc" and char != "\n" for char in text)
+
+
+def test_rows_that_are_left_out_are_counted():
+    assert "more rows" in to_text(samples.huge())
+    assert "and 54 earlier steps" in to_text(samples.long_history())

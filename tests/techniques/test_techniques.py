@@ -1,0 +1,215 @@
+"""Each technique: what it does, when it does not apply, and its source, which is run."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import jupyter_optim as jo
+from jupyter_optim.techniques.technique import Option
+from tests.zoo.timings import short_timings
+
+
+def mlp() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)
+    ).eval()
+
+
+def cnn() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10),
+    ).eval()  # fmt: skip
+
+
+class Lstm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(32, 64, batch_first=True)
+        self.fc = nn.Linear(64, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.lstm(x)[0])
+
+
+def lstm() -> nn.Module:
+    torch.manual_seed(0)
+    return Lstm().eval()
+
+
+FLAT, IMAGE, SEQUENCE = torch.randn(16, 64), torch.randn(4, 3, 16, 16), torch.randn(2, 7, 32)
+
+SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
+    ("bf16", mlp, FLAT, {}),
+    ("fp16", mlp, FLAT, {}),
+    ("channels-last", cnn, IMAGE, {}),
+    ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao"}),
+    ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "outliers": "keep"}),
+    ("int8-dynamic", lstm, SEQUENCE, {"backend": "torch.ao"}),
+    ("int8-dynamic", lambda: nn.Linear(64, 10).eval(), FLAT, {"backend": "torch.ao"}),
+    ("prune-structured", mlp, FLAT, {"ratio": 0.5}),
+    ("prune-structured", cnn, IMAGE, {"ratio": 0.5}),
+    ("prune-magnitude", mlp, FLAT, {"amount": 0.3}),
+    ("compile", lambda: nn.Sequential(nn.Linear(64, 8), nn.ReLU()).eval(), FLAT, {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "x", "options"), SOURCES, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_the_source_does_the_same_without_this_package(
+    tmp_path: Path, name: str, build: Any, x: torch.Tensor, options: dict[str, Any]
+) -> None:
+    model = build()
+    original = copy.deepcopy(model)
+    with short_timings():
+        session = jo.optimize(model, x)
+        step = session.apply(name, keep="always", **options)
+    assert step.accepted, step.reason
+    with torch.no_grad():
+        expected = model(x)
+
+    given, got = tmp_path / "given.pt", tmp_path / "got.pt"
+    torch.save((original, x), given)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\nimport tests.techniques.test_techniques\n"
+        f"model, x = torch.load({str(given)!r}, weights_only=False)\nexample_inputs = (x,)\n"
+        + session.code()
+        + f"\nwith torch.no_grad():\n    torch.save(model(x), {str(got)!r})\n"
+    )
+    assert "jupyter_optim" not in session.code()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)], capture_output=True, text=True, cwd=Path.cwd(),
+        env={"PYTHONPATH": ".", "PATH": "/usr/bin:/bin"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert torch.allclose(torch.load(got), expected, atol=1e-5)
+
+
+def test_int8_takes_a_quarter_of_the_bytes_and_keeps_the_answers() -> None:
+    model, x = mlp(), FLAT
+    with short_timings():
+        session = jo.optimize(model, x)
+        step = session.apply("int8-dynamic", keep="always", backend="torch.ao")
+    assert step.size_ratio == pytest.approx(0.25, abs=0.06)
+    assert step.quality.after > 0.999
+    assert {type(m).__name__ for m in model if not isinstance(m, nn.ReLU)} == {"Int8Linear"}
+
+
+def test_outlier_channels_keep_the_answers_of_a_model_that_has_them() -> None:
+    class Outliers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(128))
+            self.fc = nn.Linear(128, 128)
+            self.out = nn.Linear(128, 16)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out(torch.tanh(self.fc(x * self.scale)))
+
+    torch.manual_seed(0)
+    model = Outliers().eval()
+    with torch.no_grad():
+        model.scale[:3] = 200.0
+        model.fc.weight[:, :3] *= 0.002
+    x = torch.randn(32, 128)
+    found = {}
+    with short_timings():
+        session = jo.optimize(model, x, max_drop=1e-3)
+        for choice in ("quantize", "auto"):
+            found[choice] = session.apply("int8-dynamic", keep="always", backend="torch.ao", outliers=choice)
+            session.undo()
+    assert found["quantize"].quality.after < 0.99
+    assert found["auto"].quality.after > 0.999
+    assert "outlier channels" in found["auto"].reason
+
+
+def test_16_bit_models_take_and_give_what_they_did() -> None:
+    model, x = mlp(), FLAT
+    with short_timings():
+        session = jo.optimize(model, x)
+        session.apply("bf16", keep="always")
+    assert next(model.parameters()).dtype is torch.bfloat16
+    assert model(x).dtype is torch.float32
+    assert x.dtype is torch.float32
+
+
+def test_pruned_channels_are_gone_and_rounded() -> None:
+    model = cnn()
+    with short_timings():
+        session = jo.optimize(model, IMAGE)
+        step = session.apply("prune-structured", keep="always", ratio=0.5, round_to=8)
+    assert (model[0].out_channels, model[3].out_channels, model[7].out_features) == (16, 16, 10)
+    assert model[0].weight.shape == (16, 3, 3, 3)
+    assert step.size_ratio < 0.5
+
+
+def test_magnitude_pruning_zeroes_the_asked_fraction_and_says_that_it_saves_nothing() -> None:
+    model = mlp()
+    with short_timings():
+        session = jo.optimize(model, FLAT)
+        assessment = session.assessments["prune-magnitude"]
+        session.apply("prune-magnitude", keep="always", amount=0.5)
+    weights = torch.cat([p.detach().flatten() for n, p in model.named_parameters() if n.endswith("weight")])
+    assert float((weights == 0).float().mean()) == pytest.approx(0.5, abs=0.01)
+    assert assessment.predicted_speedup == 1.0
+    assert "saves no time" in assessment.reason
+
+
+REFUSALS: list[tuple[str, Any, Any, str]] = [
+    ("int8-dynamic", lambda: mlp().train(), FLAT, "train mode"),
+    ("int8-dynamic", lambda: nn.Sequential(nn.Conv2d(3, 4, 1)).eval(), IMAGE, "no Linear, LSTM or GRU"),
+    ("int8-dynamic", lambda: mlp().double(), FLAT.double(), "not float32"),
+    ("bf16", lambda: mlp().bfloat16(), FLAT.bfloat16(), "already"),
+    ("bf16", lambda: nn.ReLU(), FLAT, "no parameters"),
+    ("channels-last", mlp, FLAT, "no 2-d or 3-d convolution"),
+    ("channels-last", lambda: cnn().to(memory_format=torch.channels_last), IMAGE, "already"),
+    ("prune-structured", lambda: nn.Linear(64, 10).eval(), FLAT, "fewer than two"),
+    ("prune-structured", lambda: nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64), nn.Linear(64, 8)), FLAT, "LayerNorm"),
+    ("prune-structured", lambda: nn.Sequential(nn.Linear(64, 4), nn.Linear(4, 4)), FLAT, "too narrow"),
+    ("prune-magnitude", lambda: nn.Sequential(nn.ReLU()), FLAT, "no Linear or convolution"),
+    ("compile", lambda: mlp().train(), FLAT, "train mode"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "x", "why"), REFUSALS, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_where_it_does_not_apply_it_says_why(name: str, build: Any, x: torch.Tensor, why: str) -> None:
+    with short_timings():
+        session = jo.optimize(build(), x)
+    assessment = session.assessments[name]
+    assert not assessment.applies
+    assert why in assessment.reason
+    with pytest.raises(jo.NotApplicable, match="does not apply"):
+        session.apply(name)
+    assert name not in [r.technique for r in session.recommendations]
+
+
+def test_every_technique_tells_what_a_panel_needs() -> None:
+    names = [t.name for t in jo.techniques()]
+    assert names == [
+        "int8-dynamic", "bf16", "fp16", "channels-last", "compile", "prune-structured", "prune-magnitude",
+    ]  # fmt: skip
+    for each in jo.techniques():
+        assert each.label
+        assert each.family
+        assert each.risk.endswith(".")
+        assert each.parse_options({}) == {option.name: option.default for option in each.options}
+
+
+@pytest.mark.parametrize("value", [float("nan"), -1, 2, "a", True, None])
+def test_a_number_out_of_range_is_refused(value: object) -> None:
+    with pytest.raises(jo.InvalidOption):
+        Option("ratio", "Ratio", 0.3, low=0.05, high=0.9).parse(value)
