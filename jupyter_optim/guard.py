@@ -58,7 +58,7 @@ def versions(model: nn.Module) -> tuple[int, ...]:
 def _stamp(parameter: torch.Tensor) -> int:
     # tensor subclasses (torchao's) have no address of their own
     address = parameter.data_ptr() if type(parameter) in (torch.Tensor, nn.Parameter) else id(parameter)
-    return hash((address, _version(parameter), parameter.dtype))
+    return hash((address, write_count(parameter), parameter.dtype))
 
 
 @dataclass(slots=True)
@@ -88,11 +88,11 @@ class _State:
         ]
         weights = list(model.parameters()) if parameters else []
         buffers = [
-            (each, each.detach().clone(), _version(each)) for each in [*model.buffers(), *plain, *weights]
+            (each, each.detach().clone(), write_count(each)) for each in [*model.buffers(), *plain, *weights]
         ]
         data = [(p, p.data) for p in model.parameters() if type(p) is nn.Parameter]
         gradients = [(p, p.grad) for p in model.parameters() if p.requires_grad]
-        buffers += [(g, g.detach().clone(), _version(g)) for _, g in gradients if g is not None]
+        buffers += [(g, g.detach().clone(), write_count(g)) for _, g in gradients if g is not None]
         return cls(attributes, data, buffers, gradients)
 
     def restore(self) -> None:
@@ -112,13 +112,13 @@ class _State:
                     weight.data = data
             for buffer, content, version in self.buffers:
                 # BatchNorm writes its statistics without counting it as a write
-                if _version(buffer) != version or not torch.equal(buffer, content):
+                if write_count(buffer) != version or not torch.equal(buffer, content):
                     buffer.copy_(content)
             for parameter, gradient in self.gradients:
                 parameter.grad = gradient
 
 
-def _version(tensor: torch.Tensor) -> int:
+def write_count(tensor: torch.Tensor) -> int:
     """Write counter of `tensor`, or -1 for an inference tensor, which keeps none."""
     return -1 if tensor.is_inference() else tensor._version
 

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from jupyter_optim.notebook.display import marked
+from jupyter_optim.render.format import ratio, share, size_change
+
 if TYPE_CHECKING:
     from jupyter_optim.techniques.technique import Assessment, Option, Technique
 
 _TEXT = "color: var(--jp-ui-font-color1, inherit); line-height: 1.4; font-size: 13px"
 _MUTED = "color: var(--jp-ui-font-color2, #616161)"
 _LINE = "1px solid var(--jp-border-color2, #bdbdbd)"
+_NOTICEABLE = 1.05
+"""A speed-up below this one is not worth pointing at."""
 
 
 class Card:
@@ -48,38 +53,52 @@ class Card:
         label = self.technique.label
         self.button.description = f"{label}: predicted {gain}" if gain and assessment.applies else label
         self.button.disabled = not assessment.applies
-        self.button.button_style = "primary" if best else ""
-        self.button.tooltip = (
-            f"{assessment.reason} {self.technique.risk}"
+        self.button.button_style = "primary" if best and _gains(assessment) else ""
+        tooltip = (
+            f"{_sentence(assessment.reason)} {self.technique.risk}"
             if assessment.applies
-            else f"{label} does not apply: {assessment.reason}"
+            else f"{label} does not apply: {assessment.reason.rstrip('.')}."
         )
+        self.button.tooltip = tooltip.replace("`", "")
         self._text.value = _words(self.technique, assessment)
         self._options.layout.display = None if assessment.applies and self._inputs else "none"
 
 
 def _words(technique: Technique, assessment: Assessment) -> str:
     if not assessment.applies:
-        return f'<div style="{_TEXT}">{escape(assessment.reason)}</div>'
-    covers = "" if assessment.covers_share is None else f"Covers {assessment.covers_share:.0%} of the time. "
+        return f'<div style="{_TEXT}">{marked(_sentence(assessment.reason))}</div>'
+    covers = (
+        "" if assessment.covers_share is None else f"Covers {share(assessment.covers_share)} of the time. "
+    )
     size = _smaller(assessment)
     size = f"Predicted {size}. " if size and assessment.predicted_speedup is not None else ""
     how = f' title="{escape(assessment.method)}"' if assessment.method else ""
     return (
-        f'<div style="{_TEXT}"><span{how}>{escape(covers + size)}</span>{escape(assessment.reason)}'
-        f'<div style="{_MUTED}">Risk: {escape(technique.risk)}</div></div>'
+        f'<div style="{_TEXT}"><span{how}>{escape(covers + size)}</span>{marked(_sentence(assessment.reason))}'
+        f'<div style="{_MUTED}">Risk: {marked(technique.risk)}</div></div>'
     )
+
+
+def _sentence(text: str) -> str:
+    """`text` with a capital and a full stop, also where the engine gives half a sentence."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _gain(assessment: Assessment) -> str:
     if assessment.predicted_speedup is not None:
-        return f"{assessment.predicted_speedup:.1f}x"
+        return ratio(assessment.predicted_speedup)
     return _smaller(assessment)
 
 
+def _gains(assessment: Assessment) -> bool:
+    speedup = assessment.predicted_speedup
+    return speedup is None or speedup > _NOTICEABLE or bool(_smaller(assessment))
+
+
 def _smaller(assessment: Assessment) -> str:
-    ratio = assessment.predicted_size_ratio
-    return "" if ratio is None or ratio > 0.995 else f"{1 - ratio:.0%} smaller"
+    left = assessment.predicted_size_ratio
+    return "" if left is None or left > 0.995 else size_change(left)
 
 
 def _input(option: Option) -> widgets.Widget:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from jupyter_optim.render import to_bundle, to_text
+from jupyter_optim.render import headline, to_bundle
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from jupyter_optim.report import Report
 
-BY_CODE = "session = jupyter_optim.current(); session.apply({technique!r})"
+BY_CODE = "import jupyter_optim as jo; session = jo.current(); session.apply({technique!r})"
 _MUTED = "color: var(--jp-ui-font-color2, #616161)"
 _CARD = (
     "border: 1px solid var(--jp-border-color2, #bdbdbd); border-left-width: 4px; padding: 8px 12px; "
@@ -59,7 +60,7 @@ class Output:
         )
         html = (
             f'<div class="jupyter-optim-card" role="note" style="{_CARD}"><strong>{escape(title)}</strong><br>'
-            f"{escape(text)}{folded}</div>"
+            f"{marked(text)}{folded}</div>"
         )
         plain = "\n".join(part for part in (f"{title}: {text}", details.rstrip()) if part)
         self._publish({"text/plain": plain, "text/html": html})
@@ -73,11 +74,11 @@ class Output:
         """Show the report, or replace the one that is shown."""
         self._publish(to_bundle(report, baseline))
 
-    def headline(self, report: Report) -> None:
-        """Show the report's first line only."""
-        line = next(iter(to_text(report).splitlines()), "")
-        html = f'<div class="jupyter-optim-headline">{escape(line)}</div>'
-        self._publish({"text/plain": line, "text/html": html})
+    def headline(self, report: Report, baseline: Report | None = None) -> None:
+        """Show one sentence only."""
+        line = headline(report, baseline)
+        html = f'<div class="jupyter-optim-headline">{marked(line)}</div>'
+        self._publish({"text/plain": line.replace("`", ""), "text/html": html})
 
     def hint(self, technique: str) -> None:
         """Say how to go on by code, where there are no buttons."""
@@ -89,6 +90,11 @@ class Output:
         self._shell.display_pub.publish(
             data=data, metadata={}, transient={"display_id": self._id}, update=update
         )
+
+
+def marked(text: str) -> str:
+    """`text` as html, with what stands in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def is_terminal(shell: InteractiveShell) -> bool:

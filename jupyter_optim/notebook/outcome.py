@@ -40,7 +40,7 @@ def present(
     try:
         session = measure(Progress(lambda text, done: output.say(f"Measuring {subject}: {text}", done)))
         if given.quiet:
-            output.headline(session.report)
+            output.headline(session.report, session.baseline)
         else:
             output.report(session.report, session.baseline)
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)

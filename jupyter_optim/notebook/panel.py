@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from jupyter_optim.notebook.display import Output
     from jupyter_optim.session import Session
 
+_NOT_ASSESSED = Assessment(applies=False, reason="It was not assessed.")
+_IN_PLACE = Assessment(applies=False, reason="It is in place; Undo takes it back.")
+
 _PANELS: weakref.WeakKeyDictionary[Session, Panel] = weakref.WeakKeyDictionary()
 
 
@@ -46,7 +49,9 @@ class Panel:
         self._session = weakref.ref(session)
         self._status = Status(lambda _: self._worker.cancel())
         self._worker = Worker(session, self._status, self._show_news)
+        self._shell = get_ipython()
         self._output: Output | None = None
+        self._offered: list[str] = []
         self._seen: tuple[object, ...] = ()
         self._cards = {technique.name: Card(technique, self._try) for technique in techniques()}
         self._commands = {
@@ -75,6 +80,7 @@ class Panel:
         )
         self._root.add_class("jupyter-optim-panel")
         self._watch_cells()
+        self._sort()
         self.refresh()
 
     @property
@@ -102,8 +108,16 @@ class Panel:
     def attach(self, output: Output) -> None:
         """Keep the report that `output` shows up to date from now on."""
         self._output = output
+        self._sort()
         self._folded.selected_index = None  # the report has the history, too
         self.refresh()
+
+    def _sort(self) -> None:
+        """Put what would help most first."""
+        session = self._session()
+        if session is not None:
+            best = [each.technique for each in session.recommendations]
+            self._offered = [name for name in best if name in self._cards]
 
     def refresh(self) -> None:
         """Show the session as it is now."""
@@ -111,20 +125,19 @@ class Panel:
         if session is None:
             return
         best = [each.technique for each in session.recommendations]
-        order = [*best, *(name for name in self._cards if name not in best)]
-        offered: list[widgets.Widget] = []
-        others: list[widgets.Widget] = []
-        for name in order:
-            card = self._cards.get(name)
-            if card is None:
-                continue
-            assessment = session.assessments.get(
-                name, Assessment(applies=False, reason="It was not assessed.")
-            )
+        in_place = {step.technique for step in session.history if step.accepted and not step.undone}
+        assessments = session.assessments
+        for name, card in self._cards.items():
+            assessment = assessments.get(name, _NOT_ASSESSED)
+            if name in in_place and not assessment.applies:
+                assessment = _IN_PLACE
             card.show(assessment, best=bool(best) and name == best[0])
-            (offered if assessment.applies else others).append(card.widget)
-        self._offers.children = offered
-        self._others.children = others
+            if assessment.applies and name not in self._offered:
+                self._offered.append(name)
+        # what was offered stays where it is: rows that move or vanish would be under the next click
+        others = [name for name in self._cards if name not in self._offered]
+        self._offers.children = [self._cards[name].widget for name in self._offered]
+        self._others.children = [self._cards[name].widget for name in others]
         self._refresh_history(session, len(others))
 
     def _refresh_history(self, session: Session, others: int) -> None:
@@ -179,13 +192,15 @@ class Panel:
 
     def _watch_cells(self) -> None:
         """Follow changes that a cell makes by code, ``session.undo()`` say."""
-        shell = get_ipython()
-        if shell is not None:
-            shell.events.register("post_run_cell", self._follow)
+        if self._shell is not None:
+            self._shell.events.register("post_run_cell", self._follow)
 
     def _follow(self, _: object) -> None:
         session = self._session()
-        if session is not None and self._worker.busy is None and not _same(_state(session), self._seen):
+        if session is None:
+            assert self._shell is not None
+            self._shell.events.unregister("post_run_cell", self._follow)
+        elif self._worker.busy is None and not _same(_state(session), self._seen):
             self._show_news(session)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:

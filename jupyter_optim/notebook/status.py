@@ -8,6 +8,8 @@ from html import escape
 
 import ipywidgets as widgets
 
+from jupyter_optim.notebook.display import marked
+
 _PAUSE_S = 0.1
 _READ_S = 3.0
 _TEXT = "color: var(--jp-ui-font-color1, inherit); line-height: 1.4; font-size: 14px"
@@ -42,7 +44,7 @@ class Status:
             f"<details><summary>Details</summary><pre>{escape(details)}</pre></details>" if details else ""
         )
         self._line.value = (
-            f'<div role="status" aria-live="polite" style="{_TEXT}">{escape(text)}{folded}</div>'
+            f'<div role="status" aria-live="polite" style="{_TEXT}">{marked(text)}{folded}</div>'
         )
 
     def answer(self, text: str) -> None:
@@ -65,7 +67,8 @@ class Status:
         now = time.monotonic()
         if now - self._spoke_at >= _PAUSE_S:
             self._spoke_at = now
-            self.say(f"{self._name}: {text} ...")
+            named = text.startswith(self._name)
+            self.say(f"{text} ..." if named else f"{self._name}: {text} ...")
             self._show_bar(fraction)
 
     def cancelling(self) -> None:

@@ -20,6 +20,7 @@ from jupyter_optim.progress import Progress
 from jupyter_optim.report import Latency
 from jupyter_optim.workload import Workload
 
+_MIN_WARMUP = 3
 _SETTLED = 0.05
 """Warm-up ends when a call is within this fraction of the fastest of the calls before it."""
 
@@ -32,6 +33,8 @@ class Budget:
     min_repeats: int = 10
     max_repeats: int = 200
     max_warmup_calls: int = 8
+    warmup_s: float = 0.5
+    """No further warm-up call once this much time went into it, from the third call on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +98,15 @@ def time_calls(workload: Workload, progress: Progress, budget: Budget | None = N
 
 def _warm_up(once: Callable[[], float], budget: Budget) -> tuple[int, bool]:
     """Call until the times settle: the number of calls, and whether they did."""
-    best = once()
-    for calls in range(2, budget.max_warmup_calls + 1):
+    best = spent_ms = once()
+    calls = 1
+    while calls < budget.max_warmup_calls and (calls < _MIN_WARMUP or spent_ms < budget.warmup_s * 1e3):
         latest = once()
+        calls += 1
         if abs(latest - best) <= _SETTLED * best:
             return calls, True
-        best = min(best, latest)
-    return budget.max_warmup_calls, False
+        best, spent_ms = min(best, latest), spent_ms + latest
+    return calls, False
 
 
 def median_interval(samples: tuple[float, ...]) -> tuple[float, float, float]:

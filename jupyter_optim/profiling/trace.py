@@ -45,13 +45,13 @@ _CATEGORIES = {
 }
 
 
-class _Args(msgspec.Struct):
+class _Args(msgspec.Struct, gc=False):
     external_id: int = msgspec.field(name="External id", default=-1)
     bytes: int = msgspec.field(name="Bytes", default=0)
     device_type: int = msgspec.field(name="Device Type", default=-1)
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     ph: str = ""
     cat: str = ""
     name: str = ""

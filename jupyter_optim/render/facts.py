@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jupyter_optim.render import format as fmt
+from jupyter_optim.render.headline import gain
 from jupyter_optim.report import Environment, Report
 
 _FEW_REPEATS = "fewer than 20 repeats"
@@ -62,12 +63,20 @@ def _time(report: Report, baseline: Report | None) -> tuple[Fact, ...]:
         f"{fmt.plural(latency.repeats, 'repeat')} after {fmt.plural(latency.warmup_calls, 'warm-up call')}"
     )
     method = fmt.visible(latency.method).strip().rstrip(".")
+    # a method that has the numbers itself needs no second telling
+    timed = method if str(latency.repeats) in method else f"{repeats}, {method}" if method else repeats
     return (
-        Fact("Time", "median", median(report), how, _first(baseline, median)),
+        Fact("Time", "median", median(report), how, _first(baseline, median) + _drift(report, baseline)),
         Fact("Time", "p95", p95(report), "95% of the calls took no longer", _first(baseline, p95)),
         Fact("Time", "rate", rate(report), "from the median", _first(baseline, rate)),
-        Fact("Time", "timed", f"{repeats}, {method}" if method else repeats),
+        Fact("Time", "timed", timed),
     )
+
+
+def _drift(report: Report, baseline: Report | None) -> str:
+    change = gain(report, baseline)
+    speed = "; the machine ran at another speed then, so compare by the speed-up"
+    return speed if baseline is not None and change is not None and change.drifted else ""
 
 
 def _rate(report: Report) -> str:

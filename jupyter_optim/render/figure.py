@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from jupyter_optim.render import format as fmt
 from jupyter_optim.render.breakdown import BETWEEN, OTHER, UNDIVIDED, Breakdown, Part, breakdown
 from jupyter_optim.render.headline import headline, place_of
-from jupyter_optim.render.sections import best_first, state, step_label
 from jupyter_optim.render.sheet import Pen, Sheet
 from jupyter_optim.render.tables import NOTHING
-from jupyter_optim.report import Report, StepRecord
+from jupyter_optim.render.tries import Outcome, Try, tries
+from jupyter_optim.report import Report
 
 WIDTH = 900
 _EDGE = 24
@@ -21,26 +21,13 @@ _LEFT_WIDTH = 470
 _BAR, _BAR_STEP = 34, 46
 _ROW = 22
 _TRY = 46
-_TRIES = 5
 
 _PAPER, _INK, _SOFT, _RULE = "#fdfdfc", "#1f2328", "#5b6470", "#d5d9de"
 # Okabe and Ito, https://jfly.uni-koeln.de/color/: told apart with any colour vision
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
 _GREYS = {OTHER: "#9aa2ab", BETWEEN: "#cfd4d9", UNDIVIDED: "#7d8894"}
-_GOOD, _BAD, _IDLE = "#0072b2", "#d55e00", "#8a929b"
+_OUTCOMES: dict[Outcome, str] = {"good": "#0072b2", "bad": "#d55e00", "idle": "#8a929b"}
 _ON_DARK = {"#0072b2", "#009e73", "#7d8894"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Try:
-    """One row of the right panel: an interval if it was measured, a point if it is a prediction."""
-
-    label: str
-    note: str
-    color: str
-    low: float | None
-    middle: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +48,10 @@ def render_png(report: Report, baseline: Report | None = None) -> bytes:
     """
     pens = _Pens(Pen(16.5, bold=True), Pen(13, bold=True), Pen(12.5), Pen(12.5, bold=True), Pen(11))
     sentence = pens.title.wrap(headline(report, baseline).replace("`", ""), WIDTH - 2 * _EDGE, 3)
-    time, (title, tries, more) = breakdown(report, baseline), _tries(report)
+    time, (title, rows, more) = breakdown(report, baseline), tries(report)
     top = _EDGE + 24 * len(sentence) + 18
-    left_width = _LEFT_WIDTH if tries else WIDTH - 2 * _EDGE
-    height = top + max(_breakdown_height(time), _tries_height(tries, more)) + 40
+    left_width = _LEFT_WIDTH if rows else WIDTH - 2 * _EDGE
+    height = top + max(_breakdown_height(time), _tries_height(rows, more)) + 40
     sheet = Sheet(WIDTH, height, _PAPER)
     sheet.box(0.5, 0.5, WIDTH - 1, height - 1, _PAPER, _RULE)
     for i, line in enumerate(sentence):
@@ -73,15 +60,17 @@ def render_png(report: Report, baseline: Report | None = None) -> bytes:
         _draw_nothing(sheet, pens, report, top, left_width)
     else:
         _draw_breakdown(sheet, pens, time, top, left_width)
-    if tries:
+    if rows:
         x = _EDGE + _LEFT_WIDTH + _GAP
         sheet.text(x, top + 10, title, pens.head, _INK)
-        _draw_tries(sheet, pens, tries, more, x, top + 24)
-    sheet.text(_EDGE, height - 16, pens.small.fit(_method(report), WIDTH - 2 * _EDGE), pens.small, _SOFT)
+        _draw_tries(sheet, pens, rows, more, x, top + 24)
+    sheet.text(
+        _EDGE, height - 16, pens.small.fit(_method(report, time), WIDTH - 2 * _EDGE), pens.small, _SOFT
+    )
     return sheet.png()
 
 
-def _method(report: Report) -> str:
+def _method(report: Report, time: Breakdown | None) -> str:
     latency = report.latency
     timed = f"Median of {fmt.plural(latency.repeats, 'call')}" if latency.repeats else "No clean timing"
     traced = f"; parts from {fmt.plural(report.trace.calls, 'traced call')}" if report.trace.calls else ""
@@ -91,7 +80,8 @@ def _method(report: Report) -> str:
         if on_cpu
         else place_of(report).removeprefix("on ")
     )
-    return f"{timed}{traced}. {machine}, torch {report.environment.torch}."
+    scaled = "; at first: by the side-by-side timing" if time is not None and time.drifted else ""
+    return f"{timed}{traced}{scaled}. {machine}, torch {report.environment.torch}."
 
 
 def _breakdown_height(time: Breakdown | None) -> float:
@@ -101,8 +91,8 @@ def _breakdown_height(time: Breakdown | None) -> float:
     return 24 + bars * _BAR_STEP + 22 + len(_listed(time)) * _ROW
 
 
-def _tries_height(tries: Sequence[_Try], more: str) -> float:
-    return 24 + len(tries) * _TRY + 22 + (18 if more else 0) if tries else 0
+def _tries_height(rows: Sequence[Try], more: str) -> float:
+    return 24 + len(rows) * _TRY + 22 + (18 if more else 0) if rows else 0
 
 
 def _draw_nothing(sheet: Sheet, pens: _Pens, report: Report, top: float, width: float) -> None:
@@ -208,90 +198,45 @@ def _ms(value: float | None) -> str:
     return NOTHING if value is None else fmt.duration(value)
 
 
-def _tries(report: Report) -> tuple[str, list[_Try], str]:
-    """Title and rows of the right panel, and how many rows are not there."""
-    if report.history:
-        steps = _chosen(report.history)
-        left = len(report.history) - len(steps)
-        more = f"and {fmt.plural(left, 'more step')}" if left else ""
-        return "What was tried (speed-up, 95% CI)", [_step(step) for step in steps], more
-    advice = best_first(report.recommendations)
-    left = len(advice) - _TRIES
-    rows = [
-        _Try(each.label, f"{fmt.ratio(middle)} predicted" if middle else "no prediction",
-             _GOOD if middle else _IDLE, None, middle, None)
-        for each in advice[:_TRIES]
-        for middle in [_positive(each.predicted_speedup)]
-    ]  # fmt: skip
-    return "What would help (predicted speed-up)", rows, f"and {left} more" if left > 0 else ""
-
-
-def _chosen(history: Sequence[StepRecord]) -> list[StepRecord]:
-    """The steps to draw, in order: what the model carries now first of all, then the latest."""
-    order = sorted(range(len(history)), key=lambda i: (state(history[i]) != "kept", -i))
-    return [history[i] for i in sorted(order[:_TRIES])]
-
-
-def _step(step: StepRecord) -> _Try:
-    speedup = step.speedup
-    measured = (None, None, None) if speedup is None else (speedup.low, speedup.median, speedup.high)
-    low, middle, high = map(_positive, measured)
-    verdict, place = step.verdict, state(step)
-    note = f"{verdict}, {place}" if step.accepted else verdict
-    if middle is not None:
-        note = f"{fmt.ratio(middle)}{' ' if verdict == 'faster' else ', '}{note}"
-    color = _GOOD if place == "kept" else _BAD if verdict in ("slower", "quality lost", "failed") else _IDLE
-    return _Try(step_label(step), note, color, low, middle, high)
-
-
-def _positive(value: float | None) -> float | None:
-    number = fmt.known(value)
-    return number if number is not None and number > 0 else None
-
-
-def _draw_tries(sheet: Sheet, pens: _Pens, tries: Sequence[_Try], more: str, x: float, y: float) -> None:
+def _draw_tries(sheet: Sheet, pens: _Pens, rows: Sequence[Try], more: str, x: float, y: float) -> None:
     width = WIDTH - _EDGE - x
-    values = [value for each in tries for value in (each.low, each.middle, each.high) if value is not None]
+    values = [value for each in rows for value in (each.low, each.middle, each.high) if value is not None]
     low, high = min(0.9, *values, 0.9), max(1.5, *values, 1.5)
 
     def at(value: float) -> float:
         return x + 8 + (width - 16) * math.log(value / low) / math.log(high / low)
 
-    bottom = y + len(tries) * _TRY
+    bottom = y + len(rows) * _TRY
     if values:
         for tick in _ticks(low, high):
-            sheet.box(
-                at(tick) - (0.75 if tick == 1 else 0.4),
-                y,
-                1.5 if tick == 1 else 0.8,
-                bottom - y,
-                _INK if tick == 1 else _RULE,
-            )
+            thickness, color = (1.5, _INK) if tick == 1 else (0.8, _RULE)
+            sheet.box(at(tick) - thickness / 2, y, thickness, bottom - y, color)
             sheet.text(at(tick), bottom + 15, f"{tick:g}x", pens.small, _SOFT, "center")
-    for i, each in enumerate(tries):
+    for i, each in enumerate(rows):
         line = y + i * _TRY
         note = pens.body.width(each.note)
         sheet.box(x, line, width, 23, _PAPER)
-        sheet.text(x, line + 16, pens.bold.fit(each.label, width - note - 14), pens.bold, _INK)
-        sheet.text(
-            x + width, line + 16, each.note, pens.body, each.color if each.color != _IDLE else _SOFT, "right"
-        )
+        room = width - note - 14
+        label = next((label for label in each.labels if pens.bold.width(label) <= room), each.labels[-1])
+        sheet.text(x, line + 16, pens.bold.fit(label, room), pens.bold, _INK)
+        color = _SOFT if each.outcome == "idle" else _OUTCOMES[each.outcome]
+        sheet.text(x + width, line + 16, each.note, pens.body, color, "right")
         if each.middle is not None:
             _draw_interval(sheet, each, at, line + 34)
     if more:
         sheet.text(x, bottom + 34, more, pens.small, _SOFT)
 
 
-def _draw_interval(sheet: Sheet, each: _Try, at: Callable[[float], float], y: float) -> None:
-    middle = each.middle or 1.0
+def _draw_interval(sheet: Sheet, each: Try, at: Callable[[float], float], y: float) -> None:
+    middle, color = each.middle or 1.0, _OUTCOMES[each.outcome]
     if each.low is not None and each.high is not None:
-        sheet.pill(at(each.low), y - 4, max(8.0, at(each.high) - at(each.low)), 8, each.color + "66")
-        sheet.dot(at(middle), y, 5, each.color, _PAPER)
+        sheet.pill(at(each.low), y - 4, max(8.0, at(each.high) - at(each.low)), 8, color + "66")
+        sheet.dot(at(middle), y, 5, color, _PAPER)
     else:
         # hollow: no more than a prediction
         ends = sorted((at(1), at(middle)))
-        sheet.box(ends[0], y - 1, ends[1] - ends[0], 2, each.color)
-        sheet.dot(at(middle), y, 5, _PAPER, each.color)
+        sheet.box(ends[0], y - 1, ends[1] - ends[0], 2, color)
+        sheet.dot(at(middle), y, 5, _PAPER, color)
 
 
 def _ticks(low: float, high: float) -> list[float]:

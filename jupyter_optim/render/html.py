@@ -38,6 +38,7 @@ _LINES = 10
 _STEPS = 30
 _FINDINGS = 12
 _NAMES = 6
+_SUMMARY = {"p95": "95% of the calls within", "rate": "", "peak": "peak memory", "weights": "weights"}
 _LEFT = ' style="text-align:left"'
 _RIGHT = ' align="right"'
 
@@ -56,11 +57,12 @@ def render_html(report: Report, baseline: Report | None = None, picture: bytes |
             f'<h3 class="jupyter-optim-headline">{marked(headline(report, baseline))}</h3>',
             *_partial(report),
             *_picture(report, baseline, picture),
+            _summary(report, baseline),
             *_lines(report),
             *_findings(report.findings),
             *_table(recommendation_table(report, ROWS)),
             *_table(history_table(report, _STEPS)),
-            *_facts(facts(report, baseline)),
+            *_folded(_facts(facts(report, baseline))),
             *_folded(group_table(report, ROWS)),
             *_folded(module_table(report, ROWS)),
             *_folded(op_table(report, ROWS)),
@@ -96,6 +98,17 @@ def _picture(report: Report, baseline: Report | None, picture: bytes | str | Non
         yield f'<p><img width="900" alt="{escape(words)}" src="data:image/png;base64,{data}"></p>'
     elif picture is not None:
         yield f"<p>The figure could not be drawn: {prose(picture)}</p>"
+
+
+def _summary(report: Report, baseline: Report | None) -> str:
+    """The figures that a reader looks for first, in one line; all of them are in a table further down."""
+    words = []
+    for fact in facts(report, baseline):
+        if fact.name in _SUMMARY:
+            at_first = f" (at first {fact.at_first})" if fact.at_first not in ("", fact.value) else ""
+            words.append(f"{_SUMMARY[fact.name]} {fact.value}{at_first}".strip())
+    line = prose("; ".join(words))
+    return f'<p class="jupyter-optim-summary">{line[:1].upper()}{line[1:]}.</p>'
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -160,10 +173,10 @@ def _more(title: str, names: tuple[str, ...]) -> str:
     return f"<br><small>{title}: {shown}{left}</small>"
 
 
-def _facts(found: tuple[Fact, ...]) -> Iterator[str]:
+def _facts(found: tuple[Fact, ...]) -> Table:
     columns = (Column("What"), Column("Value"), Column("At first"), Column("How"))
     rows = tuple((f"{fact.topic}: {fact.name}", fact.value, fact.at_first, fact.how) for fact in found)
-    yield from _table(Table("facts", "What was measured", columns, rows).without_empty_columns())
+    return Table("facts", "What was measured", columns, rows).without_empty_columns()
 
 
 def _environment(report: Report) -> Iterator[str]:

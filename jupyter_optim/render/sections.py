@@ -10,6 +10,7 @@ from jupyter_optim.render import format as fmt
 from jupyter_optim.render.tables import NOTHING, Column, Table, table
 from jupyter_optim.report import Finding, Line, ModuleRow, Op, Quality, Recommendation, Report, StepRecord
 
+_SLOWER = 0.98
 _ROOT = "(the model itself)"
 
 
@@ -118,7 +119,7 @@ def recommendation_table(report: Report, limit: int) -> Table | None:
     )  # fmt: skip
     rows = [
         (
-            fmt.visible(each.label), _or_nothing(each.predicted_speedup, fmt.ratio), _or_nothing(each.covers_share, fmt.share),
+            fmt.visible(each.label), _or_nothing(each.predicted_speedup, _predicted), _or_nothing(each.covers_share, fmt.share),
             fmt.size_change(each.predicted_size_ratio) or NOTHING, fmt.visible(each.technique),
             fmt.visible(each.reason), fmt.visible(each.risk), fmt.visible(each.method),
         )
@@ -129,8 +130,17 @@ def recommendation_table(report: Report, limit: int) -> Table | None:
 
 
 def best_first(recommendations: Sequence[Recommendation]) -> list[Recommendation]:
-    """Highest predicted speed-up first, those without a prediction last, otherwise in the given order."""
-    return sorted(recommendations, key=lambda each: -(fmt.known(each.predicted_speedup) or 0.0))
+    """Highest predicted speed-up first; those without a prediction stand before those that would be slower."""
+
+    def rank(each: Recommendation) -> float:
+        predicted = fmt.known(each.predicted_speedup)
+        return -_SLOWER if predicted is None else -predicted
+
+    return sorted(recommendations, key=rank)
+
+
+def _predicted(speedup: float) -> str:
+    return f"{fmt.ratio(speedup)} (slower)" if speedup < _SLOWER else fmt.ratio(speedup)
 
 
 def finding_title(finding: Finding) -> str:

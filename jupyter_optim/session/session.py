@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
+import torch
 from torch import nn
 
 from jupyter_optim.analysis.findings import find
@@ -303,7 +304,9 @@ class Session:
         with _WORK.held(what):
             self._progress = progress or Progress(self._tell)
             try:
-                yield self._progress
+                # tensors made in the caller's inference mode could never be trained or written to again
+                with torch.inference_mode(mode=False):
+                    yield self._progress
             finally:
                 self._progress = None
 

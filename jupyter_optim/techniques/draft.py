@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from jupyter_optim.errors import UnsupportedModel
+from jupyter_optim.guard import write_count
 from jupyter_optim.techniques.technique import Weights
 
 _HOOK_DICTS = (
@@ -91,7 +92,7 @@ class Draft:
 
     def untouched_buffers(self) -> dict[int, torch.Tensor]:
         """By id of the draft's copy: the live buffer, for each that nobody wrote to or exchanged since."""
-        return {id(copied): live for live, copied in self._buffers if copied._version == 0}
+        return {id(copied): live for live, copied in self._buffers if write_count(copied) == 0}
 
 
 def _shell(module: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,9 +13,9 @@ from torch.nn.modules import module as hooks
 from jupyter_optim.errors import NotApplicable
 from jupyter_optim.hardware.isa import has_vnni
 from jupyter_optim.progress import Progress
-from jupyter_optim.quality import fidelity
+from jupyter_optim.quality import MaxDrop, fidelity
 from jupyter_optim.techniques.draft import Draft
-from jupyter_optim.techniques.int8_layers import quantized_linear, quantized_rnn
+from jupyter_optim.techniques.int8_layers import Int8Linear, engines, quantized_rnn
 from jupyter_optim.techniques.int8_source import source
 from jupyter_optim.techniques.quiet import quiet
 from jupyter_optim.techniques.rehearse import layer_times, rehearse_layers
@@ -24,9 +25,14 @@ from jupyter_optim.techniques.technique import Assessment, Change, Option, Techn
 
 _KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.LSTM, nn.GRU)
 _WORTH_RACING_MS = 0.5
+_WORTH_COMPILING = 1.1
 
-_OUTLIER_STEPS: tuple[tuple[float, int], ...] = ((float("inf"), 0), (3.0, 16), (2.0, 32))
-"""How far to go in keeping outlier channels in float32: above so many times the median, so many at most."""
+_OUTLIERS = 32
+_ERROR_LIMITS = (float("inf"), 1e-3, 0.0)
+"""How far to go in keeping outlier channels in float32: in layers whose own error is above this."""
+
+_AIM = 0.002
+"""Loss of cosine similarity that is near enough where the user's own score will judge."""
 
 
 class Int8Dynamic(Technique):
@@ -94,31 +100,35 @@ class Int8Dynamic(Technique):
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
         layers = self.layers(subject)
-        backend = options["backend"]
-        if backend == "auto":
-            backend = _faster_backend(layers, progress)
+        progress.report("Racing int8 kernels on the costliest layer", None)
+        backend, engine = _fastest(layers, options["backend"])
         if backend == "torchao":
             return _with_torchao(draft, layers, progress)
-        amax = _channel_maxima(subject, layers) if options["outliers"] != "quantize" else {}
-        steps = _OUTLIER_STEPS if options["outliers"] == "auto" else _OUTLIER_STEPS[-1:]
-        if options["outliers"] == "quantize" or not amax:
-            steps = _OUTLIER_STEPS[:1]
-        reference = subject.workload.outputs(subject.model) if len(steps) > 1 else None
+        made = {layer.path: quantized(layer.module, engine=engine) for layer in layers}
         kept: dict[str, list[int]] = {}
-        for number, (threshold, most) in enumerate(steps):
-            progress.report(f"Quantizing {len(layers)} layers", number / len(steps))
-            kept = {path: _outliers(maxima, threshold, most) for path, maxima in amax.items()}
-            made = {layer.path: quantized(layer.module, kept.get(layer.path)) for layer in layers}
+        if options["outliers"] != "quantize":
+            progress.report("Looking for channels that stand out", None)
+            seen = _observe(subject, layers, made)
+            limits = _ERROR_LIMITS if options["outliers"] == "auto" else _ERROR_LIMITS[-1:]
+            reference = subject.workload.outputs(subject.model)
             draft = replace_modules_(draft, made)
-            # The user's own score is the judge where there is one; it comes after this
-            if reference is None or subject.judged_by_user or _is_like(subject, draft, reference):
-                break
-        exact = sum(map(len, kept.values()))
-        note = f"{len(layers)} layers by torch.ao's kernels" + (
-            f", {exact} outlier channels in float32" if exact else ""
-        )
+            for number, limit in enumerate(limits):
+                progress.report(f"Quantizing {len(layers)} layers", number / len(limits))
+                wanted = {
+                    path: each for path, each in seen.items() if each.error > limit and path not in kept
+                }
+                kept |= {path: each.outliers() for path, each in wanted.items()}
+                apart = {path: quantized(subject.modules[path], kept[path], engine) for path in wanted}
+                draft = replace_modules_(draft, apart)
+                if _is_like(subject, draft, reference):
+                    break
+        else:
+            draft = replace_modules_(draft, made)
+        note = f"{len(layers)} layers by torch.ao's {engine} kernels"
+        if kept:
+            note += f", {len(kept)} of them with {_OUTLIERS} channels in float32"
         facts = {
-            "backend": "torch.ao", "layers": [layer.path for layer in layers], "outliers": kept,
+            "backend": "torch.ao", "engine": engine, "layers": [layer.path for layer in layers], "outliers": kept,
             "recurrent": [layer.path for layer in layers if isinstance(layer.module, nn.RNNBase)],
             "reduce_range": not has_vnni(),
         }  # fmt: skip
@@ -128,10 +138,10 @@ class Int8Dynamic(Technique):
         return source(facts)
 
 
-def quantized(module: nn.Module, outliers: list[int] | None = None) -> nn.Module:
+def quantized(module: nn.Module, outliers: list[int] | None = None, engine: str | None = None) -> nn.Module:
     """The int8 form of a Linear, LSTM or GRU."""
     if isinstance(module, nn.Linear):
-        return quantized_linear(module, torch.tensor(outliers) if outliers else None)
+        return Int8Linear(module, torch.tensor(outliers) if outliers else None, engine)
     return quantized_rnn(module)  # type: ignore[arg-type]
 
 
@@ -153,51 +163,85 @@ def _read_directly(subject: Subject) -> frozenset[str]:
     return frozenset(found)
 
 
-def _outliers(maxima: torch.Tensor, threshold: float, most: int) -> list[int]:
-    """Channels whose largest value is above `threshold` times the median one's; the largest `most` of them."""
-    above = torch.nonzero(maxima > threshold * maxima.median()).flatten()
-    if len(above) > most:
-        above = maxima.topk(most).indices if most else above[:0]
-    return sorted(above.tolist())
+@dataclass(slots=True)
+class _Seen:
+    """What one Linear got as inputs, and what quantizing it does to its outputs."""
+
+    maxima: torch.Tensor
+    """Largest magnitude of each input channel, shape (in_features,)."""
+    noise: float = 0.0
+    signal: float = 0.0
+
+    @property
+    def error(self) -> float:
+        """Squared error of its outputs over their squares."""
+        return self.noise / self.signal if self.signal else 0.0
+
+    def outliers(self) -> list[int]:
+        """The channels with the largest values."""
+        return sorted(self.maxima.topk(min(_OUTLIERS, len(self.maxima) // 4)).indices.tolist())
 
 
-def _channel_maxima(subject: Subject, layers: list[Layer]) -> dict[str, torch.Tensor]:
-    """For each Linear: the largest magnitude of each input channel over the workload's inputs."""
-    paths = {layer.module: layer.path for layer in layers if isinstance(layer.module, nn.Linear)}
-    maxima: dict[str, torch.Tensor] = {}
+def _observe(subject: Subject, layers: list[Layer], made: Mapping[str, nn.Module]) -> dict[str, _Seen]:
+    """One call of the live model: for each Linear its inputs' maxima, and its error if quantized as a whole."""
+    paths: dict[nn.Module, str] = {
+        layer.module: layer.path for layer in layers if isinstance(layer.module, nn.Linear)
+    }
+    seen: dict[str, _Seen] = {}
 
-    def note(module: nn.Module, args: tuple[Any, ...]) -> None:
-        if module in paths and args and isinstance(args[0], torch.Tensor) and args[0].numel():
-            largest = args[0].detach().abs().reshape(-1, args[0].shape[-1]).amax(0)
-            path = paths[module]
-            maxima[path] = torch.maximum(maxima[path], largest) if path in maxima else largest
+    def note(module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> None:
+        path = paths.get(module)
+        if path is None or not args or args[0].numel() == 0:
+            return
+        rows = args[0].detach().reshape(-1, args[0].shape[-1])
+        maxima = rows.abs().amax(0)
+        each = seen.setdefault(path, _Seen(maxima))
+        each.maxima = torch.maximum(each.maxima, maxima)
+        with torch.no_grad():
+            exact = output.detach().reshape(-1, output.shape[-1])
+            each.noise += float((made[path](rows) - exact).square().sum())
+            each.signal += float(exact.square().sum())
 
-    handle = hooks.register_module_forward_pre_hook(note)
+    handle = hooks.register_module_forward_hook(note)
     try:
         subject.workload.outputs(subject.model)
     finally:
         handle.remove()
-    return maxima
+    return seen
 
 
 def _is_like(subject: Subject, draft: nn.Module, reference: Any) -> bool:
-    quality = fidelity(reference, subject.workload.outputs(draft), subject.max_drop)
+    """Whether the answers are as near as asked for; where the user's own score is the judge, near enough for that."""
+    aim = MaxDrop(_AIM) if subject.judged_by_user else subject.max_drop
+    quality = fidelity(reference, subject.workload.outputs(draft), aim)
     return quality.drop <= quality.max_drop
 
 
-def _faster_backend(layers: list[Layer], progress: Progress) -> str:
-    """Race both on the costliest Linear: torch.ao's kernel against torchao's, compiled."""
+def _fastest(layers: list[Layer], backend: str) -> tuple[str, str]:
+    """Race on the costliest Linear: torch.ao's kernels against each other, and against torchao's, compiled.
+
+    Returns:
+        The backend and torch.ao's engine.
+    """
+    usual = engines()[0]
     linears = [layer for layer in layers if isinstance(layer.module, nn.Linear)]
-    if not linears or len(linears) < len(layers):
-        return "torch.ao"  # torchao has no dynamic LSTM or GRU
+    if backend == "torchao" or not linears:
+        return backend if linears else "torch.ao", usual
     costliest = max(linears, key=lambda layer: layer.total_ms)
     if costliest.total_ms / costliest.calls < _WORTH_RACING_MS:
-        return "torch.ao"  # the guards of compiled code alone take this long
-    progress.report("Racing torch.ao against torchao on the costliest layer", None)
+        return "torch.ao", usual  # the guards of compiled code alone take this long
+    candidates = [("torch.ao", engine, quantized(costliest.module, engine=engine)) for engine in engines()]
+    # torchao has no dynamic LSTM or GRU
+    if backend == "auto" and len(linears) == len(layers):
+        candidates.append(("torchao", usual, _torchao_layer(costliest.module)))
     with quiet():
-        times = layer_times(costliest, [quantized(costliest.module), _torchao_layer(costliest.module)])
-    # torchao's whole-model compile takes half a minute: it must be worth it
-    return "torchao" if times is not None and times[1] < 0.9 * times[0] else "torch.ao"
+        times = layer_times(costliest, [module for _, _, module in candidates])
+    if times is None:
+        return "torch.ao", usual
+    # compiling the whole model for torchao takes half a minute: it must be worth it
+    handicap = [_WORTH_COMPILING if name == "torchao" else 1.0 for name, _, _ in candidates]
+    best = min(range(len(times)), key=lambda i: times[i] * handicap[i])
+    return candidates[best][0], candidates[best][1]
 
 
 def _quantize_by_torchao_(module: nn.Module, wanted: frozenset[str]) -> None:

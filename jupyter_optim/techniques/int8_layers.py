@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,26 +14,43 @@ from torch import nn
 from jupyter_optim.hardware.isa import has_vnni
 
 
-def quantized_linear(linear: nn.Linear, outliers: torch.Tensor | None = None) -> nn.Module:
-    """An int8 layer with the weights of `linear`.
+@contextmanager
+def kernels_of(engine: str) -> Iterator[None]:
+    """Weights packed meanwhile are for this engine's kernels: ``onednn``, ``fbgemm`` or ``x86``."""
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = engine
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
+
+
+def engines() -> tuple[str, ...]:
+    """Engines of this build of torch that have a dynamic int8 kernel, the user's choice first."""
+    chosen = torch.backends.quantized.engine
+    # x86 packs Linear weights for fbgemm
+    other = "onednn" if chosen != "onednn" else "fbgemm"
+    return (chosen, other) if other in torch.backends.quantized.supported_engines else (chosen,)
+
+
+class Int8Linear(nn.Module):
+    """``y = x W^T + b`` with W in int8, a scale for each output channel, and x quantized per call.
 
     Args:
         linear: a float32 layer, not changed. Weight shape: (out_features, in_features).
         outliers: numbers of input channels that are left in float32, or None. Activations get one scale per
             tensor, so a few large channels (after a LayerNorm or a GELU) cost all others their precision;
             keeping those apart is the idea of LLM.int8() (Dettmers et al., arXiv 2208.07339).
+        engine: whose kernels; see `engines`.
     """
-    return Int8Linear(linear, outliers)
-
-
-class Int8Linear(nn.Module):
-    """``y = x W^T + b`` with W in int8, a scale for each output channel, and x quantized per call."""
 
     outliers: torch.Tensor | None
     mask: torch.Tensor
     exact: torch.Tensor
 
-    def __init__(self, linear: nn.Linear, outliers: torch.Tensor | None = None) -> None:
+    def __init__(
+        self, linear: nn.Linear, outliers: torch.Tensor | None = None, engine: str | None = None
+    ) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         weight = linear.weight.detach()
@@ -48,7 +67,9 @@ class Int8Linear(nn.Module):
             packed = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
         bias = linear._parameters["bias"]
         own = None if bias is None else bias.detach()
-        self.packed: Any = torch.ops.quantized.linear_prepack(packed, own)
+        self.engine = engine or torch.backends.quantized.engine
+        with kernels_of(self.engine):
+            self.packed: Any = torch.ops.quantized.linear_prepack(packed, own)
         # Without VNNI, int8 products are summed in 16 bits, and activations must keep to 7 bits
         self.reduce_range = not has_vnni()
 
@@ -90,12 +111,9 @@ class Int8Linear(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         weight, bias = state["packed"]
-        super().__setstate__(
-            {  # type: ignore[no-untyped-call]
-                **state,
-                "packed": torch.ops.quantized.linear_prepack(weight, bias),
-            }
-        )
+        with kernels_of(state["engine"]):
+            packed = torch.ops.quantized.linear_prepack(weight, bias)
+        super().__setstate__({**state, "packed": packed})  # type: ignore[no-untyped-call]
 
 
 def quantized_rnn(rnn: nn.LSTM | nn.GRU) -> nn.Module:

@@ -32,7 +32,17 @@ class Int8Linear(nn.Module):
         zeros = torch.zeros_like(scales, dtype=torch.long)
         packed = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
         bias = None if linear.bias is None else linear.bias.detach()
+        torch.backends.quantized.engine = {engine!r}
         self.packed = torch.ops.quantized.linear_prepack(packed, bias)
+
+    @property
+    def weight(self):  # for code that reads it
+        weight = torch.ops.quantized.linear_unpack(self.packed)[0].dequantize()
+        return weight if self.outliers is None else weight.index_copy(1, self.outliers, self.exact.t())
+
+    @property
+    def bias(self):
+        return torch.ops.quantized.linear_unpack(self.packed)[1]
 
     def forward(self, x):
         if self.outliers is None:
@@ -69,7 +79,7 @@ def source(facts: Mapping[str, Any]) -> str:
         return _TORCHAO.format(layers=layers)
     outliers = {path: kept for path, kept in facts["outliers"].items() if kept}
     rnn = bool(facts["recurrent"])
-    linear = _LINEAR.format(reduce_range=facts["reduce_range"])
+    linear = _LINEAR.format(reduce_range=facts["reduce_range"], engine=facts["engine"])
     if layers == [""]:
         make = "int8_rnn(model)" if rnn else f"Int8Linear(model, {outliers.get('', [])!r})"
         return (_RNN if rnn else linear) + "\n" + _ROOT.format(make=make)

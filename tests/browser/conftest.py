@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -26,8 +27,8 @@ PATIENCE_MS = 180_000
 class Jupyter:
     """A running server with its own home and folder."""
 
-    def __init__(self, folder: Path, home: Path) -> None:
-        self.folder, self._home = folder, home
+    def __init__(self, folder: Path, home: Path, *options: str) -> None:
+        self.folder, self._home, self._options = folder, home, options
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -47,7 +48,15 @@ class Jupyter:
             "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--allow-root",
+            *options,
+            *self._options,
+        ]
         return subprocess.Popen(
             command,
             env=self._environment,
@@ -91,23 +100,36 @@ class Jupyter:
         }
         nbformat.write(notebook, self.folder / name)
 
-    def copy_without_kernel(self, name: str, copy: str, *, trust: bool) -> None:
-        """What a reader opens: the saved file on a machine that lacks its kernel."""
-        notebook = nbformat.read(self.folder / name, as_version=4)
-        notebook.metadata["kernelspec"] = {"name": "lacking", "display_name": "Lacking", "language": "python"}
-        nbformat.write(notebook, self.folder / copy)
+    def receive(self, file: Path, name: str, *, trust: bool) -> None:
+        """Take over a notebook that was saved elsewhere."""
+        shutil.copy(file, self.folder / name)
         if trust:
-            command = [sys.executable, "-m", "jupyter", "trust", str(self.folder / copy)]
+            command = [sys.executable, "-m", "jupyter", "trust", str(self.folder / name)]
             subprocess.run(command, env=self._environment, check=True, capture_output=True, timeout=60)
 
 
 @pytest.fixture(scope="session")
 def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    """Where the user works."""
+    with _running(tmp_path_factory) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    """Where others read: there is no kernel."""
+    none = ("--KernelSpecManager.ensure_native_kernel=False", "--KernelSpecManager.allowed_kernelspecs=none")
+    with _running(tmp_path_factory, *none) as server:
+        yield server
+
+
+@contextmanager
+def _running(factory: pytest.TempPathFactory, *options: str) -> Iterator[Jupyter]:
     if CHROMIUM is None:
         if os.environ.get("CI") == "true":
             pytest.fail("no Chromium on this machine")
         pytest.skip("no Chromium on this machine")
-    server = Jupyter(tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("home"))
+    server = Jupyter(factory.mktemp("notebooks"), factory.mktemp("home"), *options)
     try:
         server.wait()
         yield server
@@ -116,7 +138,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
 
 
 @pytest.fixture(scope="session")
-def chromium(jupyter) -> Iterator:
+def chromium() -> Iterator:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -127,17 +149,17 @@ def chromium(jupyter) -> Iterator:
 
 
 @pytest.fixture
-def open_page(jupyter, chromium, request) -> Iterator:
-    """Open an address at a width and in a theme; pictures go to $JUPYTER_OPTIM_SCREENSHOTS, if that is set."""
+def open_page(request) -> Iterator:
+    """Open a notebook at a width and in a theme; pictures go to $JUPYTER_OPTIM_SCREENSHOTS, if that is set."""
     contexts = []
 
-    def opened(path: str, *, width: int = 1400, theme: str = "JupyterLab Light"):
-        jupyter.set_theme(theme)
-        context = chromium.new_context(viewport={"width": width, "height": 1000})
+    def opened(server: Jupyter, path: str, *, width: int = 1400, theme: str = "JupyterLab Light"):
+        server.set_theme(theme)
+        context = request.getfixturevalue("chromium").new_context(viewport={"width": width, "height": 1000})
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
-        page.goto(f"{jupyter.address}/{path}")
+        page.goto(f"{server.address}/{path}")
         page.keep_picture = lambda name: _keep_picture(page, f"{request.node.name}-{name}")
         return page
 

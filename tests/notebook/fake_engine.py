@@ -299,12 +299,3 @@ def install():
     registry.techniques = lambda: TECHNIQUES
     sys.modules["jupyter_optim.session"] = session
     sys.modules["jupyter_optim.techniques.registry"] = registry
-    from jupyter_optim import render
-
-    if not hasattr(render, "to_bundle"):
-        render.to_text = lambda report: f"Net takes {report.latency.median_ms:.4g} ms"
-        render.to_bundle = lambda report, baseline=None: {
-            "text/plain": render.to_text(report),
-            "text/html": f"<p>{render.to_text(report)}</p>",
-            data.MIME_TYPE: msgspec.to_builtins(report),
-        }

@@ -177,6 +177,8 @@ def test_a_panel_keeps_no_model_alive(panel):
         "del session, panel, buttons\nWatch.sessions = []\ngc.collect();"
     )
     assert panel.run("lost() is None").result == "True"
+    followers = "get_ipython().events.callbacks['post_run_cell']"
+    assert panel.run(f"orphan._follow in {followers}").result == "False"
     assert "gone" in panel.run("orphan.buttons['int8-dynamic'].click(); print(orphan.said)").printed
 
 

@@ -6,8 +6,54 @@ from html.parser import HTMLParser
 
 VOID = ("br", "img", "meta")
 JUPYTERLAB_TAGS = frozenset(
-    "a b br caption code col colgroup dd details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i img li mark ol "
-    "p pre s section small span strong sub summary sup table tbody td tfoot th thead tr u ul".split()
+    [
+        "a",
+        "b",
+        "br",
+        "caption",
+        "code",
+        "col",
+        "colgroup",
+        "dd",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "figcaption",
+        "figure",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "i",
+        "img",
+        "li",
+        "mark",
+        "ol",
+        "p",
+        "pre",
+        "s",
+        "section",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "summary",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "u",
+        "ul",
+    ]
 )
 """Of the tags that JupyterLab's sanitizer keeps (`apputils/src/sanitizer.ts`), those that make sense here."""
 

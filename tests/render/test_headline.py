@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import msgspec
 
+from jupyter_optim.render import to_html
 from jupyter_optim.render.headline import gain, headline
 from jupyter_optim.report import Gpu, Interval, Report
 from tests.render import samples
@@ -65,3 +66,23 @@ def test_an_expression_is_called_what_the_user_called_it():
     report = samples.bert()
     work = msgspec.structs.replace(report.workload, origin="expression", expression="model.generate(ids)")
     assert headline(msgspec.structs.replace(report, workload=work)).startswith("`model.generate(ids)` takes")
+
+
+def test_when_the_machine_changed_its_speed_the_steps_own_timing_counts():
+    # GIVEN a report of a machine that has become six times slower since the first one
+    now = msgspec.structs.replace(samples.bert_after(), latency=samples.latency(160.0))
+    # WHEN both are compared
+    found = gain(now, samples.bert())
+    # THEN it is no slow-down: step and predecessor were timed side by side
+    assert found is not None
+    assert found.drifted
+    assert found.before_ms == 160.0 * 4.2
+    assert "4.2x faster than at first" in headline(now, samples.bert())
+    assert "another speed then" in to_html(now, samples.bert(), figure=False)
+
+
+def test_at_the_same_speed_the_measured_times_are_shown():
+    found = gain(samples.bert_after(), samples.bert())
+    assert found is not None
+    assert not found.drifted
+    assert found.before_ms == 111.3

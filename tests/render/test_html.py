@@ -83,7 +83,7 @@ def test_jupyterlab_keeps_all_of_it_in_a_notebook_it_does_not_trust(name):
             value,
         )
     kept = sanitized(html)
-    assert Reading(kept).tags == [tag for tag in Reading(html).tags]
+    assert Reading(kept).tags == list(Reading(html).tags)
     assert Reading(kept).text.split() == Reading(html).text.split()
 
 
@@ -109,9 +109,9 @@ def test_tables_are_read_aloud_well():
 
 
 def test_the_picture_is_told_in_words():
-    alt = dict(
-        (name, value) for tag, name, value in Reading(to_html(samples.bert())).attributes if tag == "img"
-    )["alt"]
+    alt = {name: value for tag, name, value in Reading(to_html(samples.bert())).attributes if tag == "img"}[
+        "alt"
+    ]
     assert "BertModel takes 111 ms" in alt
     assert "36 Linear 79%" in alt
 

@@ -88,3 +88,12 @@ def test_neither_none_nor_nan_nor_control_characters(name):
 def test_rows_that_are_left_out_are_counted():
     assert "more rows" in to_text(samples.huge())
     assert "and 54 earlier steps" in to_text(samples.long_history())
+
+
+def test_a_remedy_that_would_be_slower_comes_last_and_is_called_so():
+    slower = msgspec.structs.replace(samples.RECOMMENDATIONS[0], predicted_speedup=0.63)
+    text = to_text(
+        msgspec.structs.replace(samples.bert(), recommendations=(slower, *samples.RECOMMENDATIONS[1:]))
+    )
+    assert "0.63x (slower)" in text
+    assert text.index("0.63x (slower)") > text.index("Zero the smallest weights")

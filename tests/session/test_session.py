@@ -252,3 +252,15 @@ def test_a_percentage_is_relative_and_a_number_absolute() -> None:
     assert MaxDrop.parse("1%").allowed(50.0) == pytest.approx(0.5)
     assert MaxDrop.parse(0.01).allowed(50.0) == 0.01
     assert MaxDrop.parse("0.02").allowed(50.0) == 0.02
+
+
+def test_work_in_inference_mode_leaves_weights_that_can_be_trained() -> None:
+    live = model()
+    with torch.inference_mode():
+        session = jo.optimize(live, X)
+        step = session.apply("bf16", keep="always")
+    assert step.accepted, step.reason
+    assert not any(p.is_inference() for p in live.parameters())
+    assert not session.workload.mode.grad
+    live(X).sum().backward()
+    assert live[0].weight.grad is not None

@@ -189,6 +189,21 @@ class ChangesAnswers(_Rogue):
         return Change(WRAPPERS[options["what"]](draft))
 
 
+class WrapsAndSpoils(_Rogue):
+    """Puts a new root around the draft, and makes its last layer answer zeros."""
+
+    name: ClassVar[str] = "rogue-wraps"
+    label: ClassVar[str] = "Wrap and spoil"
+
+    def transform(
+        self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
+    ) -> Change:
+        last = linears(draft)[-1]
+        last.weight = nn.Parameter(torch.zeros_like(last.weight))
+        last.bias = nn.Parameter(torch.zeros_like(last.bias))
+        return Change(Wrapped(draft))
+
+
 class GivesUp(_Rogue):
     """Its result raises after a number of calls: in the first one, in timing, or in judging."""
 
@@ -239,7 +254,7 @@ class LeavesFlags(_Rogue):
 
 
 ROGUES = (
-    RaisesHalfway, WritesLiveWeights, WritesClonedWeights, ChangesAnswers, GivesUp, RefusesGraft, LeavesFlags,
+    RaisesHalfway, WrapsAndSpoils, WritesLiveWeights, WritesClonedWeights, ChangesAnswers, GivesUp, RefusesGraft, LeavesFlags,
 )  # fmt: skip
 
 

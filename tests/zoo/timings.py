@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from unittest import mock
 
+import torch
 from torch import nn
 
 from jupyter_optim.profiling import latency, paired
@@ -17,7 +18,10 @@ from jupyter_optim.techniques.subject import Subject
 
 @contextmanager
 def short_timings() -> Iterator[None]:
-    """Two pairs of short blocks, three repeats: everything runs, and the figures mean little."""
+    """Two pairs of short blocks, three repeats: everything runs, and the figures mean little.
+
+    One thread, since small ops on a busy machine wait long for each other's threads.
+    """
     clean = replace(latency.Budget(), seconds=0.005, min_repeats=3, max_repeats=5, max_warmup_calls=2)
     pairs = replace(paired.PairedBudget(), min_pairs=2, max_pairs=2, seconds=0.02)
     with (
@@ -28,8 +32,19 @@ def short_timings() -> Iterator[None]:
         mock.patch.object(rehearse, "_BLOCK_S", 1e-4),
         mock.patch.object(precision, "rehearse_draft", one_call),
         mock.patch.object(layout, "rehearse_draft", one_call),
+        one_thread(),
     ):
         yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def one_call(subject: Subject, draft: nn.Module) -> Prediction:
