@@ -33,7 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {"int8-dynamic": {"backend": "torch.ao"}}
 TECHNIQUES = tuple(each.name for each in jo.techniques() if each.name != "compile")
 
 
-@dataclass
+@dataclass(repr=False)
 class Subject:
     """A model of the zoo that was measured; `before` and `measured` are its fingerprints around that."""
 
@@ -197,6 +197,23 @@ def test_apply_and_undo(subject: Subject, technique: str) -> None:
         check_applied_and_undone(subject, technique, **OPTIONS.get(technique, {}))
     else:
         check_refused(subject, technique, assessment.reason)
+
+
+def test_a_lazy_model_that_never_ran_is_measured_or_refused_in_words() -> None:
+    # GIVEN a model whose weights have no shape yet
+    model = nn.Sequential(nn.LazyLinear(8), nn.ReLU()).eval()
+    before = fingerprint(model)
+
+    # WHEN it is measured
+    told = "initialised"
+    try:
+        jo.optimize(model, torch.randn(4, 5))
+    except jo.OptimError as refusal:
+        told = str(refusal)
+
+    # THEN it is as before, also if the answer is a refusal
+    assert "initiali" in told
+    check_same(before, fingerprint(model))
 
 
 def test_changes_left_random_numbers_as_they_were(subject: Subject) -> None:

@@ -28,7 +28,7 @@ class Card:
         self.technique = technique
         self.button = widgets.Button(
             description=technique.label,
-            layout=widgets.Layout(width="280px", flex="0 0 auto", margin="2px 12px 2px 0"),
+            layout=widgets.Layout(width="auto", min_width="320px", flex="0 0 auto", margin="2px 12px 2px 0"),
         )
         self.button.on_click(lambda _: press(technique.name))
         self._text = widgets.HTML(layout=widgets.Layout(flex="1 1 320px", min_width="280px", margin="2px 0"))
@@ -36,8 +36,10 @@ class Card:
         self._options = widgets.HBox(
             list(self._inputs.values()), layout=widgets.Layout(flex_flow="row wrap", flex="1 1 100%")
         )
+        self.slot = widgets.VBox(layout=widgets.Layout(flex="0 0 100%"))
+        """For what comes of a press: it stands where the user is looking."""
         self.widget = widgets.HBox(
-            [self.button, self._text, self._options],
+            [self.button, self._text, self._options, self.slot],
             layout=widgets.Layout(
                 flex_flow="row wrap", align_items="flex-start", border_top=_LINE, padding="6px 0"
             ),

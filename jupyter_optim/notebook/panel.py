@@ -67,6 +67,7 @@ class Panel:
             **self._commands,
             "cancel": self._status.cancel,
         }
+        self._top = widgets.VBox()
         self._row = widgets.HBox(list(self._commands.values()), layout=widgets.Layout(flex_flow="row wrap"))
         self._offers = widgets.VBox()
         self._others = widgets.VBox()
@@ -75,11 +76,12 @@ class Panel:
             [self._history, self._code, self._others], layout=widgets.Layout(margin="6px 0 0 0")
         )
         self._root = widgets.VBox(
-            [self._status.widget, self._row, self._offers, self._folded],
+            [self._top, self._offers, self._folded],
             layout=widgets.Layout(width="100%", padding="4px 12px"),
         )
         self._root.add_class("jupyter-optim-panel")
         self._watch_cells()
+        self._place_status(self._top)
         self._sort()
         self.refresh()
 
@@ -108,6 +110,7 @@ class Panel:
     def attach(self, output: Output) -> None:
         """Keep the report that `output` shows up to date from now on."""
         self._output = output
+        self._place_status(self._top)
         self._sort()
         self._folded.selected_index = None  # the report has the history, too
         self.refresh()
@@ -156,8 +159,18 @@ class Panel:
             f"Not for this model ({others})",
         )
 
+    def _place_status(self, slot: widgets.Box) -> None:
+        """Put progress, verdict and the way back into `slot`."""
+        if slot.children:
+            return
+        for other in (self._top, *(card.slot for card in self._cards.values())):
+            other.children = ()
+        slot.children = (self._status.widget, self._row)
+
     def _try(self, name: str) -> None:
         card = self._cards[name]
+        if self._worker.busy is None:
+            self._place_status(card.slot)
         options = card.values()
         self._worker.start(
             card.technique.label, lambda session: _applied(session, name, "if-better", options)

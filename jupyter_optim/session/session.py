@@ -16,7 +16,7 @@ from torch import nn
 
 from jupyter_optim.analysis.findings import find
 from jupyter_optim.errors import Busy, Cancelled, InvalidOption, NotApplicable, OptimError
-from jupyter_optim.guard import versions
+from jupyter_optim.guard import rng_kept, versions
 from jupyter_optim.profiling.measure import Measurement, TraceOf, measure
 from jupyter_optim.progress import Listener, Progress
 from jupyter_optim.quality import Evaluate, MaxDrop, fidelity
@@ -305,7 +305,7 @@ class Session:
             self._progress = progress or Progress(self._tell)
             try:
                 # tensors made in the caller's inference mode could never be trained or written to again
-                with torch.inference_mode(mode=False):
+                with torch.inference_mode(mode=False), rng_kept():
                     yield self._progress
             finally:
                 self._progress = None

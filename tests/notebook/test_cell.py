@@ -15,6 +15,9 @@ BODIES = {
     "future import": "from __future__ import annotations\ndef f(x: not_defined): pass\nf.__annotations__",
     "multi-line string": 's = """\n  two\n    lines\n"""\ns',
     "comment at the end": "1 + 1  # a comment",
+    "only a comment": "# nothing",
+    "nested timing": "%%capture got\n%timeit -n1 -r1 pass",
+    "exception group": "raise ExceptionGroup('two', [ValueError(1), KeyError(2)])",
     "raises": "b = 1\n\nb / 0",
     "raises in a function": "def f():\n    return {}['k']\n\nf()",
     "raises from another": "try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise ValueError('second') from e",
@@ -38,7 +41,8 @@ def _below(ran, shift: int) -> list:
     texts = []
     for each in ran.outputs:
         if each.output_type == "stream":
-            texts.append((each.name, each.text))
+            text = re.sub(r"ipykernel_\d+/\d+.py", "cell", each.text)
+            texts.append((each.name, re.sub(r"(cell\", line )(\d+)", moved, text)))
         elif each.output_type == "execute_result":
             texts.append(("result", each.data["text/plain"]))
     for text in ran.tracebacks:
@@ -174,3 +178,16 @@ def test_figures_stand_above_the_report(faked):
         "figure" if "<Figure" in each.data["text/plain"] else "ours" for each in ran.outputs if "data" in each
     ]
     assert kinds == ["figure", "ours", "ours"]
+
+
+def test_a_notebook_with_measured_cells_can_be_run_from_another(faked):
+    faked.run(
+        "import nbformat\n"
+        "cells = ['%%optimize --quiet\\nfrom_there = 5', '%%optimize --quiet\\n1/0', 'never = 1']\n"
+        "cells = [nbformat.v4.new_code_cell(each) for each in cells]\n"
+        "nbformat.write(nbformat.v4.new_notebook(cells=cells), 'other.ipynb')"
+    )
+    ran = faked.run("%run other.ipynb")
+    assert ran.failed
+    assert "line 2" in ran.tracebacks[0]
+    assert faked.run("from_there, 'never' in globals()").result == "(5, False)"

@@ -190,7 +190,8 @@ def _layout(parameter: torch.Tensor) -> Any:
 
 
 def _version(parameter: torch.Tensor) -> int:
-    return 0 if parameter.is_inference() else parameter._version
+    countless = isinstance(parameter, UninitializedTensorMixin) or parameter.is_inference()
+    return 0 if countless else parameter._version
 
 
 def _attribute(value: Any) -> Any:
