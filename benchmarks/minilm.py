@@ -30,7 +30,7 @@ _MODULES = (
 def load() -> tuple[nn.Module, Any]:
     """The model in eval mode, and its tokenizer."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from jupyter_optim.techniques.quiet import quiet
+    from jupyter_optim.quiet import quiet
 
     with quiet():
         from transformers import AutoModel, AutoTokenizer

@@ -16,6 +16,7 @@ from torch.nn.modules import module as hooks
 from jupyter_optim import tree
 from jupyter_optim.errors import NoModelCalled
 from jupyter_optim.guard import versions
+from jupyter_optim.quiet import hooks_allowed
 from jupyter_optim.report import Origin, Signature
 from jupyter_optim.workload import CallMode, Workload, signature_text
 
@@ -75,6 +76,8 @@ class Capture:
         self._started = 0.0
 
     def __enter__(self) -> Self:
+        self._allowed = hooks_allowed()
+        self._allowed.__enter__()
         self._handles = [
             hooks.register_module_forward_pre_hook(self._before),
             hooks.register_module_forward_hook(self._after, with_kwargs=True, always_call=True),
@@ -89,6 +92,7 @@ class Capture:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self._allowed.__exit__(None, None, None)
 
     def workload(
         self, model: nn.Module | None = None, *, origin: Origin = "cell", expression: str | None = None

@@ -7,6 +7,7 @@ attributes (caches, call counts) and, where it calls `backward`, leave gradients
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,17 +68,20 @@ class _State:
     data: list[tuple[nn.Parameter, torch.Tensor]]
     buffers: list[tuple[torch.Tensor, torch.Tensor, int]]
     gradients: list[tuple[nn.Parameter, torch.Tensor | None]]
+    generators: list[tuple[torch.Generator, torch.Tensor]]
 
     @classmethod
     def of(cls, model: nn.Module, *, parameters: bool) -> _State:
         attributes = []
         for module in model.modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # its attributes are in C++; its buffers are below
             own = module.__dict__
             registries = {key: dict(own[key]) for key in _REGISTRIES if key in own}
             lists = {
                 key: value[:] if isinstance(value, list) else dict(value)
                 for key, value in own.items()
-                if key not in _REGISTRIES and type(value) in (list, dict)
+                if key not in _REGISTRIES and type(value) in (list, dict, OrderedDict)
             }
             attributes.append((module, dict(own), registries, lists))
         plain = [
@@ -91,9 +95,15 @@ class _State:
             (each, each.detach().clone(), write_count(each)) for each in [*model.buffers(), *plain, *weights]
         ]
         data = [(p, p.data) for p in model.parameters() if type(p) is nn.Parameter]
+        generators = [
+            (value, value.get_state())
+            for module in model.modules()
+            for value in module.__dict__.values()
+            if isinstance(value, torch.Generator)
+        ]
         gradients = [(p, p.grad) for p in model.parameters() if p.requires_grad]
         buffers += [(g, g.detach().clone(), write_count(g)) for _, g in gradients if g is not None]
-        return cls(attributes, data, buffers, gradients)
+        return cls(attributes, data, buffers, gradients, generators)
 
     def restore(self) -> None:
         for module, own, registries, contents in self.attributes:
@@ -106,13 +116,15 @@ class _State:
                 current[key].update(entries)
             for key, items in contents.items():
                 _refill(current[key], items)
+        for generator, state in self.generators:
+            generator.set_state(state)
         with torch.no_grad():
             for weight, data in self.data:
                 if weight.data_ptr() != data.data_ptr() or weight.dtype != data.dtype:
                     weight.data = data
             for buffer, content, version in self.buffers:
                 # BatchNorm writes its statistics without counting it as a write
-                if write_count(buffer) != version or not torch.equal(buffer, content):
+                if write_count(buffer) != version or not _equal(buffer, content):
                     buffer.copy_(content)
             for parameter, gradient in self.gradients:
                 parameter.grad = gradient
@@ -120,7 +132,14 @@ class _State:
 
 def write_count(tensor: torch.Tensor) -> int:
     """Write counter of `tensor`, or -1 for an inference tensor, which keeps none."""
+    if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
+        return 0
     return -1 if tensor.is_inference() else tensor._version
+
+
+def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether the contents are equal; tensor subclasses (torchao's) know no comparison, and count their writes."""
+    return type(a) not in (torch.Tensor, nn.Parameter) or torch.equal(a, b)
 
 
 def _refill(container: Any, items: Any) -> None:

@@ -177,6 +177,8 @@ def mismatch(reference: Any, outputs: Any) -> str | None:
         if type(old) is not type(new):
             return f"{where} became {type(new).__name__} instead of {type(old).__name__}"
         if not isinstance(old, torch.Tensor):
+            if [t.dtype for t in tree.held_tensors(old)] != [t.dtype for t in tree.held_tensors(new)]:
+                return f"the tensors in {where} ({type(old).__name__}) changed their dtype"
             continue
         for what in ("dtype", "device", "layout"):
             if getattr(old, what) != getattr(new, what):

@@ -95,6 +95,18 @@ def tensors(value: Any) -> list[torch.Tensor]:
     return [leaf for _, leaf in leaves(value) if isinstance(leaf, torch.Tensor)]
 
 
+def held_tensors(value: Any, depth: int = 3) -> list[torch.Tensor]:
+    """Tensors in the attributes of an object that is no container: a distribution, a key-value cache."""
+    found = []
+    for held in getattr(value, "__dict__", {}).values() if depth else ():
+        inner = tensors(held)
+        found += inner
+        if not inner:
+            items = held if isinstance(held, list | tuple) else [held]
+            found += [tensor for item in items for tensor in held_tensors(item, depth - 1)]
+    return found
+
+
 def is_plain(value: Any) -> bool:
     """Whether every leaf of `value` is a tensor or an immutable value, so that a copy can be made of it."""
     immutable = (

@@ -120,6 +120,11 @@ class Workload:
             InvalidInputs: `inputs` do not fit the signature of its `forward`.
         """
         model = checked_model(model)
+        if any(nn.parameter.is_lazy(each) for each in [*model.parameters(), *model.buffers()]):
+            raise InvalidModel(
+                f"{type(model).__name__} has parameters that are not initialised yet: call it once, which "
+                "gives them their shapes."
+            )
         args, kwargs = _as_call(inputs)
         _check_fit(model, args, kwargs)
         return cls(model, args, kwargs, CallMode.now(model), signatures=(_signature(args, kwargs),))
@@ -195,9 +200,8 @@ class Workload:
         if self.obstacle is not None:
             return self
         plain = tree.is_plain((self.args, self.kwargs))
-        kept = tree.clone((self.args, self.kwargs))
-        # a key-value cache and its like tell no writes: such inputs are copied for each call
-        args, kwargs = (self.args, self.kwargs) if plain else tree.clone((self.args, self.kwargs))
+        # the inputs may be the user's own
+        args, kwargs = tree.clone((self.args, self.kwargs))
         before, weights = _stamps((args, kwargs)), versions(self.model)
         try:
             with undisturbed(self.model, parameters=self.origin == "call"), self.mode.applied(self.model):
@@ -205,9 +209,9 @@ class Workload:
                 writes = self.writes_parameters or versions(self.model) != weights
         except Exception as error:  # noqa: BLE001 (the user's own forward may raise anything)
             return replace(self, obstacle=f"called again, it raised {type(error).__name__}: {error}")
-        if not plain or before == _stamps((args, kwargs)):
-            return replace(self, writes_parameters=writes, mutates_inputs=not plain)
-        return replace(self, args=kept[0], kwargs=kept[1], writes_parameters=writes, mutates_inputs=True)
+        # a key-value cache and its like tell no writes: such inputs are copied for each call
+        mutates = not plain or before != _stamps((args, kwargs))
+        return replace(self, writes_parameters=writes, mutates_inputs=mutates)
 
 
 def checked_model(model: object) -> nn.Module:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules import module as hooks
 
 from jupyter_optim.profiling.trace import MODULE_RANGE
+from jupyter_optim.quiet import hooks_allowed
 from jupyter_optim.workload import signature_text
 
 # The fast range costs 0.4 us against 6.5 us of `record_function`; private, hence the fall-back.
@@ -33,6 +34,8 @@ class ModuleRanges:
         self._handles: list[Any] = []
 
     def __enter__(self) -> Self:
+        self._allowed = hooks_allowed()
+        self._allowed.__enter__()
         self._handles = [
             hooks.register_module_forward_pre_hook(self._open),
             hooks.register_module_forward_hook(self._close, always_call=True),
@@ -44,6 +47,7 @@ class ModuleRanges:
     ) -> None:
         for handle in self._handles:
             handle.remove()
+        self._allowed.__exit__(None, None, None)
         # a KeyboardInterrupt skips the hooks that would have closed these
         for _, entered in reversed(getattr(self._local, "stack", [])):
             entered.__exit__(None, None, None)

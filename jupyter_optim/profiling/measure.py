@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from jupyter_optim import tree
 from jupyter_optim.errors import InvalidInputs
+from jupyter_optim.guard import undisturbed
 from jupyter_optim.hardware.environment import environment
 from jupyter_optim.profiling.annotate import ModuleRanges
 from jupyter_optim.profiling.attribute import NOTHING, Attribution, attribute
@@ -65,11 +67,9 @@ def measure(
         Cancelled: the user said so.
     """
     progress.report(f"Measuring {type(workload.model).__name__}", 0.0)
+    if workload.origin == "call":
+        workload, cell_trace = _first_call(workload)
     workload = workload.probed()
-    if workload.obstacle is not None and workload.origin != "cell":
-        raise InvalidInputs(
-            f"{type(workload.model).__name__} cannot be called with these inputs: {workload.obstacle}."
-        )
     if workload.obstacle is None:
         with workload.undisturbed(workload.model):
             latency, hardware = _clean(workload, progress)
@@ -94,6 +94,29 @@ def measure(
     paths = {id(module): path for path, module in workload.model.named_modules()}
     inputs = {paths[id(m)]: ranges.inputs[n] for n, m in enumerate(ranges.modules) if id(m) in paths}
     return Measurement(workload, report, inputs)
+
+
+def _first_call(workload: Workload) -> tuple[Workload, TraceOf | None]:
+    """Call a model that was given with its inputs, and record that: it may be the only call there is.
+
+    Raises:
+        InvalidInputs: the model raises on these inputs.
+    """
+    model, (args, kwargs) = workload.model, tree.clone((workload.args, workload.kwargs))
+    recorder = Recorder(memory=True) if Recorder.obstacle() is None else None
+    ranges = ModuleRanges()
+    with undisturbed(model, parameters=True), workload.mode.applied(model), ranges:
+        began = time.perf_counter()
+        try:
+            with recording(recorder):
+                workload.call(model, args, kwargs)
+        except Exception as error:
+            raise InvalidInputs(
+                f"{type(model).__name__} raises {type(error).__name__} on these inputs: {error}"
+            ) from error
+        took_ms = (time.perf_counter() - began) * 1e3
+    workload = replace(workload, call_ms=(took_ms,))
+    return workload, None if recorder is None else (lambda: CellTrace(recorder.columns(), ranges))
 
 
 def _clean(workload: Workload, progress: Progress) -> tuple[Latency, Hardware]:
@@ -126,13 +149,15 @@ def _traced(workload: Workload, latency: Latency, path: Path | None) -> tuple[At
 
 
 @contextmanager
-def recording(recorder: Recorder) -> Iterator[None]:
-    """`recorder` runs meanwhile."""
-    recorder.start()
+def recording(recorder: Recorder | None) -> Iterator[None]:
+    """`recorder` runs meanwhile, if there is one."""
+    if recorder is not None:
+        recorder.start()
     try:
         yield
     finally:
-        recorder.stop()
+        if recorder is not None:
+            recorder.stop()
 
 
 def _activations(workload: Workload, attribution: Attribution) -> int | None:
@@ -167,6 +192,6 @@ def describe(workload: Workload) -> WorkloadInfo:
         grad=mode.grad and not mode.inference,
         autocast=", ".join(f"{device} {dtype_name(dtype)}" for device, dtype in mode.autocast.items()) or None,
         batch_size=workload.batch_size, inputs=workload.inputs, signatures=workload.signatures,
-        calls=workload.calls, cell_ms=workload.cell_ms, model_ms=sum(workload.call_ms) if workload.call_ms else None,
+        calls=workload.calls, cell_ms=workload.cell_ms, model_ms=sum(workload.call_ms) if workload.cell_ms is not None else None,
         replayed=workload.obstacle is None, reason=workload.obstacle,
     )  # fmt: skip

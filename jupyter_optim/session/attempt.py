@@ -51,7 +51,7 @@ class Reference:
         model = subject.model
         score = None
         if evaluate is not None:
-            with undisturbed(model):
+            with _guarded(model):
                 score = run_evaluate(evaluate, model)
         return cls(subject.workload.outputs(model), score, versions(model))
 
@@ -115,7 +115,7 @@ def judge(
         return fidelity(reference.outputs, outputs, max_drop)
     progress.report("Checking the quality with your evaluate", None)
     like = fidelity(reference.outputs, outputs, max_drop)
-    with undisturbed(model):
+    with _guarded(model):
         score = run_evaluate(evaluate, model)
     quality = compare_scores(reference.score, score, max_drop)
     return Quality(
@@ -141,11 +141,22 @@ def is_better(verdict: Verdict) -> bool:
     return verdict in ("faster", "smaller")
 
 
+def _affordable(model: nn.Module) -> bool:
+    """Whether there is memory for a copy of the weights."""
+    available: int = psutil.virtual_memory().available
+    return weights_bytes(model) < _SPARE_MEMORY * available
+
+
+def _guarded(model: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """The user's evaluate may do what it likes: a draft's weights are the live model's own."""
+    return undisturbed(model, parameters=_affordable(model))
+
+
 @contextlib.contextmanager
 def _guarded_weights(live: nn.Module) -> Iterator[None]:
     """The transformation must not write to the live weights: if it does, it is refused, and they are put back."""
     before = versions(live)
-    affordable = weights_bytes(live) < _SPARE_MEMORY * psutil.virtual_memory().available
+    affordable = _affordable(live)
     with undisturbed(live, parameters=affordable):
         yield
         if versions(live) != before:

@@ -365,8 +365,7 @@ class Session:
                 goal=self._goal, progress=progress,
             )  # fmt: skip
             kept = keep == "always" or is_better(outcome.verdict)
-            if kept:
-                self._graft(outcome, progress)
+            before, after = self._state, self._adopt(outcome, progress) if kept else None
         except Cancelled:
             raise
         except OptimError as error:
@@ -383,37 +382,31 @@ class Session:
             size_ratio=outcome.size_ratio, quality=outcome.quality, before_ms=outcome.timing.before_ms,
             after_ms=outcome.timing.after_ms, code=chosen.source(options, outcome.change.facts),
         )  # fmt: skip
-        if kept:
-            self._keep(step, outcome, progress)
+        if after is not None:
+            self._undone.clear()
+            self._done.append(_Applied(step, outcome.graft, before, after))
+            self._refresh_reference()
         return step
 
-    def _graft(self, outcome: Outcome, progress: Progress) -> None:
-        """Put the draft in, and look once whether the live model now answers like it."""
-        progress.check()
-        self._swap(outcome.graft.apply)
-        try:
-            like = fidelity(outcome.outputs, self.workload.outputs(self.model), MaxDrop(1e-3))
-        except BaseException:
-            self._swap(outcome.graft.revert)
-            raise
-        if like.drop > like.max_drop:
-            self._swap(outcome.graft.revert)
-            raise OptimError("once in place, the model did not answer like its draft")
+    def _adopt(self, outcome: Outcome, progress: Progress) -> _State:
+        """Put the draft in, look once whether the live model now answers like it, and measure it.
 
-    def _keep(self, step: Step, outcome: Outcome, progress: Progress) -> None:
+        Whatever is raised on the way, the model is as it was.
+        """
         before = self._state
-        self._undone.clear()
+        progress.check()
         try:
+            self._swap(outcome.graft.apply)
+            like = fidelity(outcome.outputs, self.workload.outputs(self.model), MaxDrop(1e-3))
+            if like.drop > like.max_drop:
+                raise OptimError("once in place, the model did not answer like its draft")
             self._state = _State(self._measured(progress))
             self._assess(progress)
         except BaseException:
             self._state = before
             self._swap(outcome.graft.revert)
             raise
-        self._done.append(_Applied(step, outcome.graft, before, self._state))
-        assert self._reference is not None
-        # the change brought new weights: they are what the next step's must be compared with
-        self._reference = Reference(self._reference.outputs, self._reference.score, versions(self.model))
+        return self._state
 
     def _undo(self) -> Step | None:
         if not self._done:

@@ -98,7 +98,8 @@ class Draft:
 def _shell(module: nn.Module) -> nn.Module:
     """An empty object of the module's class."""
     try:
-        return type(module).__new__(type(module))
+        # not the class's own __new__: that of a GraphModule makes another class
+        return object.__new__(type(module))
     except TypeError as error:
         raise UnsupportedModel(
             f"This model cannot be changed in place: {type(module).__name__} cannot be copied ({error})."

@@ -64,13 +64,11 @@ class Graft:
         """Make the live model what the draft is. Raises `UnsupportedModel` with the model as before."""
         if not self.applied:
             self._exchange()
-            self.applied = True
 
     def revert(self) -> None:
         """Make the live model what it was."""
         if self.applied:
             self._exchange()
-            self.applied = False
 
     def _exchange(self) -> None:
         done: list[tuple[_Swap, type, dict[str, Any]]] = []
@@ -92,6 +90,8 @@ class Graft:
                 raise
             for swap, cls, contents in done:
                 swap.cls, swap.contents = cls, contents
+            # before a held Ctrl-C is let through: whoever catches it must know
+            self.applied = not self.applied
 
 
 def _become(module: nn.Module, cls: type, contents: dict[str, Any]) -> None:
@@ -144,8 +144,9 @@ def _plan(draft: Draft, root: nn.Module) -> list[_Swap]:
                 contents[name] = _redirected(value, to_live)
         swaps.append(_Swap(live, type(new), contents))
     for new in root.modules():
-        if new not in counterpart:
-            new.__dict__["_modules"] = {key: children.get(id(c), c) for key, c in new._modules.items()}
+        if new not in counterpart and any(id(child) in children for child in new._modules.values()):
+            inner = {key: children.get(id(child), child) for key, child in new._modules.items()}
+            swaps.append(_Swap(new, type(new), {**new.__dict__, "_modules": inner}))
     return swaps
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,16 +14,19 @@ from jupyter_optim.errors import NotApplicable
 from jupyter_optim.hardware.isa import has_vnni
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import MaxDrop, fidelity
+from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.int8_layers import Int8Linear, engines, quantized_rnn
 from jupyter_optim.techniques.int8_source import source
-from jupyter_optim.techniques.quiet import quiet
-from jupyter_optim.techniques.rehearse import layer_times, rehearse_layers
+from jupyter_optim.techniques.rehearse import Prediction, layer_times, rehearse_draft, rehearse_layers
 from jupyter_optim.techniques.replace import replace_modules_
 from jupyter_optim.techniques.subject import Layer, Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique
 
 _KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.LSTM, nn.GRU)
+_QUICKLY_QUANTIZED = 50_000_000
+"""Parameters: half a second's work."""
+
 _WORTH_RACING_MS = 0.5
 _WORTH_COMPILING = 1.1
 
@@ -60,7 +63,7 @@ class Int8Dynamic(Technique):
             reason = self._nothing(subject)
         if reason is not None:
             return Assessment(applies=False, reason=reason)
-        prediction = rehearse_layers(subject, layers, lambda module, _layer: quantized(module))
+        prediction = self._predict(subject, layers)
         size = sum(p.numel() * 4 for layer in layers for p in layer.module.parameters())
         total = subject.report.memory.weights_bytes or 1
         kinds = ", ".join(sorted({type(layer.module).__name__ for layer in layers}))
@@ -69,6 +72,16 @@ class Int8Dynamic(Technique):
             covers_share=prediction.covers_share, predicted_speedup=prediction.speedup,
             predicted_size_ratio=max(0.0, 1 - 0.75 * size / total), method=prediction.method,
         )  # fmt: skip
+
+    def _predict(self, subject: Subject, layers: list[Layer]) -> Prediction:
+        """By the whole draft where quantizing it is quick, else by a layer of each kind."""
+        if sum(p.numel() for layer in layers for p in layer.module.parameters()) > _QUICKLY_QUANTIZED:
+            return rehearse_layers(subject, layers, lambda module, _layer: quantized(module))
+        draft = replace_modules_(
+            Draft(subject.model).root, {each.path: quantized(each.module) for each in layers}
+        )
+        prediction = rehearse_draft(subject, draft)
+        return replace(prediction, covers_share=min(1.0, sum(layer.share for layer in layers)))
 
     def _obstacle(self, subject: Subject) -> str | None:
         if subject.training:

@@ -77,6 +77,7 @@ class Int8Linear(nn.Module):
         """Shapes as `nn.Linear`: (..., in_features) to (..., out_features)."""
         if x.dim() == 1:
             return self.forward(x.unsqueeze(0)).squeeze(0)  # the kernel takes rows only
+        x = x.detach()  # the kernel passes no gradients
         if self.outliers is None:
             out: torch.Tensor = torch.ops.quantized.linear_dynamic(x, self.packed, self.reduce_range)
             return out

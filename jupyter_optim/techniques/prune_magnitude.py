@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from jupyter_optim.progress import Progress
-from jupyter_optim.techniques.subject import Subject
+from jupyter_optim.techniques.subject import Layer, Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique
 
 _KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -30,10 +30,10 @@ class PruneMagnitude(Technique):
     )
 
     def judge(self, subject: Subject) -> Assessment:
-        layers = subject.layers(_KINDS)
+        layers = _layers(subject)
         reason = subject.obstacle
         if reason is None and not layers:
-            reason = "it has no Linear or convolution layer"
+            reason = "it has no Linear or convolution layer with weights of its own"
         if reason is not None:
             return Assessment(applies=False, reason=reason)
         return Assessment(
@@ -47,7 +47,7 @@ class PruneMagnitude(Technique):
     def transform(
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
-        paths = [layer.path for layer in subject.layers(_KINDS)]
+        paths = [layer.path for layer in _layers(subject)]
         modules = dict(draft.named_modules())
         weights = list(
             {
@@ -74,3 +74,8 @@ prune.global_unstructured(targets, pruning_method=prune.L1Unstructured, amount={
 for module, name in targets:
     prune.remove(module, name)
 """
+
+
+def _layers(subject: Subject) -> list[Layer]:
+    """Layers whose weights are theirs, and not made by a hook (weight norm, spectral norm)."""
+    return [layer for layer in subject.layers(_KINDS) if layer.module._parameters.get("weight") is not None]

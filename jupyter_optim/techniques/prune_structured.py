@@ -50,13 +50,19 @@ class PruneStructured(Technique):
         if reason is not None:
             return Assessment(applies=False, reason=reason)
         layers = subject.layers(_PRUNED)
-        head = _head(layers)
+        outputs = subject.workload.outputs(subject.model)
+        if not all(isinstance(leaf, torch.Tensor) for _, leaf in tree.leaves(outputs)):
+            return Assessment(
+                applies=False, reason="its outputs are not all tensors, which torch-pruning cannot follow"
+            )
         options = self.parse_options({})
-        if all(_rounded(_width(layer.module), options) >= _width(layer.module) for layer in layers[:-1]):
+        kept_whole = _output_layers(subject, subject.modules, outputs)
+        prunable = [layer for layer in layers if layer.module not in kept_whole]
+        if all(_rounded(_width(layer.module), options) >= _width(layer.module) for layer in prunable):
             return Assessment(applies=False, reason=f"its layers are too narrow to lose {options['ratio']:.0%} of their "
                               f"channels in steps of {options['round_to']}")  # fmt: skip
         prediction = rehearse_layers(
-            subject, layers, lambda module, layer: _thinner(module, options, head=layer.path == head),
+            subject, layers, lambda module, layer: _thinner(module, options, head=layer.module in kept_whole),
             scale_rest=options["ratio"],
         )  # fmt: skip
         kept = 1 - options["ratio"]
@@ -68,18 +74,18 @@ class PruneStructured(Technique):
         )  # fmt: skip
 
     def _obstacle(self, subject: Subject) -> str | None:
-        for path, module in subject.modules.items():
-            own = list(module.parameters(recurse=False))
-            if own and type(module) not in _HARMLESS:
-                return f"`{path}` is a {type(module).__name__}: channels are pruned in CNNs and MLPs only, so far"
-            if isinstance(module, _CONVOLUTIONS) and module.groups not in (1, module.in_channels):
-                return f"`{path}` is a grouped convolution, whose channels cannot be taken out one by one"
-        present = {op.name for op in subject.report.ops}
-        attention = [name for name in _ATTENTION_OPS if name in present]
+        kinds = (_kind_obstacle(path, module) for path, module in subject.modules.items())
+        reason = next((each for each in kinds if each is not None), None)
+        if reason is not None:
+            return reason
+        attention = [op.name for op in subject.report.ops if op.name in _ATTENTION_OPS]
+        repeated = [layer.path for layer in subject.layers(_PRUNED) if layer.calls > 1]
         if attention:
             return (
                 f"it computes attention ({attention[0]}): channels are pruned in CNNs and MLPs only, so far"
             )
+        if repeated:
+            return f"`{repeated[0]}` is used more than once in a call"
         if len(subject.layers(_PRUNED)) < 2:
             return "it has fewer than two Linear or convolution layers, and the last one's outputs must stay"
         if subject.workload.kwargs and subject.workload.args:
@@ -147,6 +153,17 @@ pruner = tp.pruner.MagnitudePruner(
 )
 pruner.step()
 """
+
+
+def _kind_obstacle(path: str, module: nn.Module) -> str | None:
+    """Why channels next to this module cannot be taken out, or None."""
+    if list(module.parameters(recurse=False)) and type(module) not in _HARMLESS:
+        return f"`{path}` is a {type(module).__name__}: channels are pruned in CNNs and MLPs only, so far"
+    if isinstance(module.__dict__.get("weight"), torch.Tensor):
+        return f"the weights of `{path}` are made by a hook (weight norm, or a pruning mask)"
+    if isinstance(module, _CONVOLUTIONS) and module.groups not in (1, module.in_channels):
+        return f"`{path}` is a grouped convolution, whose channels cannot be taken out one by one"
+    return None
 
 
 def _head(layers: list[Layer]) -> str | None:

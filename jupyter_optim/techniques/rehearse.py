@@ -56,7 +56,8 @@ def rehearse_layers(
         covered += share
         if share < 0.01:
             continue  # cannot move the prediction by more than that
-        ratio = _layer_ratio(members[0], changed)
+        with subject.workload.undisturbed(members[0].module):
+            ratio = _layer_ratio(members[0], changed)
         if ratio is not None:
             saved += share * (1 - 1 / ratio)
     saved += max(0.0, 1 - covered) * scale_rest

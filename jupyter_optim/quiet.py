@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _TALKATIVE = ("torchao", "torch.utils._pytree", "torch._dynamo", "torch._inductor")
 """torchao's import logs "Failed to load ..." for GPU libraries and a deprecation of torch's; dynamo logs its limits."""
+
+
+@contextmanager
+def hooks_allowed() -> Iterator[None]:
+    """Global module hooks are in place meanwhile, and torch does not warn compiled models of them.
+
+    It says that they fire once more than for other models; ours take care of that.
+    """
+    ignored = (
+        "ignore",
+        re.compile(r"Using `torch\.compile\(module\)` when there are global hooks"),
+        UserWarning,
+        None,
+        0,
+    )
+    warnings.filters.insert(0, ignored)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        # the cell may have changed the filters meanwhile: take out this one alone
+        if ignored in warnings.filters:
+            warnings.filters.remove(ignored)  # type: ignore[attr-defined]
 
 
 @contextmanager
