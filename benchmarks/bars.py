@@ -20,8 +20,8 @@ from benchmarks import minilm
 from jupyter_optim.profiling.attribute import by_name
 from jupyter_optim.profiling.record import Recorder
 from jupyter_optim.session import watch
-from jupyter_optim.techniques.graft import CARRIED, Graft
 from jupyter_optim.techniques.draft import Draft
+from jupyter_optim.techniques.graft import CARRIED, Graft
 from jupyter_optim.techniques.int8_dynamic import quantized
 from jupyter_optim.techniques.replace import replace_modules_
 

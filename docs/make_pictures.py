@@ -1,13 +1,15 @@
-"""Take the pictures of the README: the quickstart in a real JupyterLab, after a click on its best button.
+"""Take the picture of the README: the quickstart in a real JupyterLab, after a click on its best button.
 
-python docs/make_pictures.py                  into docs/, in the light theme
-python docs/make_pictures.py --theme dark --folder /tmp
+``python docs/make_pictures.py`` writes docs/quickstart-light.png; ``--theme dark --folder .`` another one
+elsewhere. The picture has the top of the cell's output and its history with the controls; what stands between them
+is cut out, and the seam shows that.
 """
 # ruff: noqa: INP001 (a script)
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -24,6 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
@@ -32,7 +35,9 @@ LAST_CELL = "optimize"
 BUTTON = "Quantize to int8"
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-WIDTH, HEIGHT, SCALE = 1180, 1000, 1.25
+WIDTH, HEIGHT, SCALE = 1120, 1000, 1.25
+ROWS, SEAM = 4, 40
+"""Lines of the table of modules to show, and pixels between the two parts."""
 PATIENCE_MS = 300_000
 REPORT = ".jp-JupyterOptimReport, .jupyter-optim-report"
 PANEL = ".jupyter-optim-panel"
@@ -106,17 +111,47 @@ def run_and_press(page: Page, button: str) -> None:
 
 
 def take(page: Page, path: Path) -> None:
-    """The cell with its report and controls, as the browser shows them."""
+    """The cell from its code to the modules, and from the history to the way back."""
     page.keyboard.press("Escape")
-    cell = page.locator(".jp-Notebook .jp-CodeCell").last
-    page.set_viewport_size({"width": WIDTH, "height": 4000})
-    page.wait_for_timeout(1500)
-    cell.screenshot(path=path)
+    page.mouse.move(0, 0)
+    page.set_viewport_size({"width": WIDTH, "height": 4000})  # so that the whole cell is on the page
+    page.wait_for_timeout(2000)
+    page.locator(".jp-Notebook .jp-CodeCell").last.evaluate("node => node.scrollIntoView({block: 'start'})")
+    page.wait_for_timeout(1000)
+    cell = page.locator(".jp-Notebook .jp-CodeCell").last.bounding_box()
+    report = page.locator(REPORT).last
+    ends = report.locator("tbody").first.locator("tr").nth(ROWS).bounding_box()
+    history = report.locator("h4", has_text="History").bounding_box()
+    undo = page.locator(f"{PANEL} button", has_text="Undo").bounding_box()
+    if cell is None or ends is None or history is None or undo is None:
+        sys.exit("the report does not look as this script expects it: see `take`")
+    parts = [(cell["y"], ends["y"]), (history["y"] - 8, undo["y"] + undo["height"] + 12)]
+    shots = [
+        page.screenshot(clip={"x": cell["x"], "y": top, "width": cell["width"], "height": bottom - top})
+        for top, bottom in parts
+    ]
+    joined([Image.open(io.BytesIO(shot)).convert("RGB") for shot in shots]).save(path, optimize=True)
+
+
+def joined(shots: list[Image.Image]) -> Image.Image:
+    """The shots one below the other, a dashed seam between them, in 256 colours."""
+    height = sum(shot.height for shot in shots) + SEAM * (len(shots) - 1)
+    whole = Image.new(
+        "RGB", (shots[0].width, height), shots[0].getpixel((shots[0].width - 2, shots[0].height - 2))
+    )
+    top = 0
+    for number, shot in enumerate(shots):
+        whole.paste(shot, (0, top))
+        top += shot.height + SEAM
+        if number < len(shots) - 1:
+            for x in range(0, whole.width, 14):
+                whole.paste((158, 158, 158), (x, top - SEAM // 2, x + 7, top - SEAM // 2 + 2))
+    return whole.quantize(256, dither=Image.Dither.NONE)
 
 
 def main() -> None:
     """What the command line asks for."""
-    parser = argparse.ArgumentParser(description="Take the pictures of the README.")
+    parser = argparse.ArgumentParser(description="Take the picture of the README.")
     parser.add_argument("--theme", choices=("light", "dark"), default="light")
     parser.add_argument("--folder", type=Path, default=HERE, help="where to (default: docs/)")
     given = parser.parse_args()

@@ -15,7 +15,7 @@ from torch.nn.modules import module as hooks
 
 from jupyter_optim import tree
 from jupyter_optim.errors import EvaluateFailed, InvalidOption
-from jupyter_optim.guard import rng_kept
+from jupyter_optim.guard import rng_kept, versions
 from jupyter_optim.report import Quality
 
 Evaluate = Callable[[nn.Module], Any]
@@ -59,7 +59,7 @@ def run_evaluate(evaluate: Evaluate, model: nn.Module) -> float:
     """``evaluate(model)`` as a finite float. Leaves the random state as it was.
 
     Raises:
-        EvaluateFailed: it raised, returned no finite number, or never called the model it was given.
+        EvaluateFailed: it raised, returned no finite number, wrote to the weights, or never called the model.
     """
     parts = set(model.modules())
     called: list[bool] = []
@@ -68,6 +68,7 @@ def run_evaluate(evaluate: Evaluate, model: nn.Module) -> float:
         if not called and module in parts:
             called.append(True)
 
+    before = versions(model)
     handle = hooks.register_module_forward_pre_hook(note)
     try:
         with rng_kept():
@@ -77,6 +78,8 @@ def run_evaluate(evaluate: Evaluate, model: nn.Module) -> float:
     finally:
         handle.remove()
     number = _finite(score)
+    if versions(model) != before:
+        raise EvaluateFailed("evaluate wrote to the weights of the model that it was to judge.")
     if not called and not isinstance(model, torch.jit.ScriptModule):
         raise EvaluateFailed(
             "evaluate never called the model that it was given: it seems to use a global one. Write it as "

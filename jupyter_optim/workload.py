@@ -192,6 +192,10 @@ class Workload:
     def _rng_devices(self) -> list[int]:
         return list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
 
+    def not_replayed(self, error: Exception) -> Workload:
+        """This workload, with what the model raised when it was called again."""
+        return replace(self, obstacle=f"called again, it raised {type(error).__name__}: {error}")
+
     def probed(self) -> Workload:
         """This workload after one trial call, with what the call showed: obstacles, and written inputs.
 
@@ -208,7 +212,7 @@ class Workload:
                 self.call(self.model, args, kwargs)
                 writes = self.writes_parameters or versions(self.model) != weights
         except Exception as error:  # noqa: BLE001 (the user's own forward may raise anything)
-            return replace(self, obstacle=f"called again, it raised {type(error).__name__}: {error}")
+            return self.not_replayed(error)
         # a key-value cache and its like tell no writes: such inputs are copied for each call
         mutates = not plain or before != _stamps((args, kwargs))
         return replace(self, writes_parameters=writes, mutates_inputs=mutates)

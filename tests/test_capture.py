@@ -47,7 +47,7 @@ def test_nothing_called_and_another_one_called_are_told() -> None:
         capture.workload()
     with Capture() as capture:
         nn.ReLU()(torch.ones(1))
-    with pytest.raises(NoModelCalled, match="Linear was not called.*ReLU"):
+    with pytest.raises(NoModelCalled, match=r"Linear was not called.*ReLU"):
         capture.workload(nn.Linear(1, 1))
 
 

@@ -29,7 +29,7 @@ class Writes(nn.Module):
         self.seen.append(self.calls)
         self.cache = x
         random.random()
-        np.random.random()
+        np.random.random()  # noqa: NPY002 (users draw from the global state)
         y = self.norm(x) * self.weight
         y.sum().backward()
         return nn.functional.dropout(y)
@@ -41,7 +41,8 @@ def test_buffers_attributes_gradients_and_random_state_are_put_back() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     gradient = model.weight.grad
     kept_gradient = gradient.clone()
-    python, numpy, state = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    python, state = random.getstate(), torch.get_rng_state()
+    numpy = np.random.get_state()[1].copy()  # noqa: NPY002
 
     with undisturbed(model):
         model(torch.randn(4, 3))
@@ -51,15 +52,20 @@ def test_buffers_attributes_gradients_and_random_state_are_put_back() -> None:
     assert torch.equal(gradient, kept_gradient)
     assert (model.calls, model.seen) == (1, [1])
     assert random.getstate() == python
-    assert np.array_equal(np.random.get_state()[1], numpy)
+    assert np.array_equal(np.random.get_state()[1], numpy)  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_it_is_put_back_after_an_error_too() -> None:
     model = Writes()
-    with pytest.raises(KeyboardInterrupt), undisturbed(model):
-        model(torch.randn(4, 3))
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with undisturbed(model):
+            model(torch.randn(4, 3))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert model.calls == 0
     assert not hasattr(model, "cache")
     assert model.weight.grad is None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -13,7 +14,10 @@ from transformers.tokenization_utils_base import BatchEncoding
 
 from jupyter_optim import tree
 
-Pair = namedtuple("Pair", ["a", "b"])
+
+class Pair(NamedTuple):
+    a: torch.Tensor
+    b: int
 
 
 @dataclass(frozen=True)

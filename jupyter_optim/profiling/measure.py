@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from jupyter_optim import tree
-from jupyter_optim.errors import InvalidInputs
+from jupyter_optim.errors import InvalidInputs, OptimError
 from jupyter_optim.guard import undisturbed
 from jupyter_optim.hardware.environment import environment
 from jupyter_optim.profiling.annotate import ModuleRanges
@@ -54,6 +54,14 @@ class Measurement:
     """By module path: shapes of the positional inputs of its first call."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    latency: Latency
+    hardware: Hardware
+    attribution: Attribution
+    ranges: ModuleRanges
+
+
 def measure(
     workload: Workload, progress: Progress, *, cell: str | None = None, cell_trace: TraceOf | None = None,
     trace_path: Path | None = None,
@@ -70,30 +78,50 @@ def measure(
     if workload.origin == "call":
         workload, cell_trace = _first_call(workload)
     workload = workload.probed()
+    figures = None
     if workload.obstacle is None:
-        with workload.undisturbed(workload.model):
-            latency, hardware = _clean(workload, progress)
-            progress.report(f"Tracing {type(workload.model).__name__}", 0.6)
-            attribution, ranges = _traced(workload, latency, trace_path)
-    else:
-        latency = latency_of_run(workload.call_ms, workload.batch_size, workload.obstacle)
-        hardware = Hardware(cpu_percent=None, rss_bytes=None, method="not sampled", reason=workload.obstacle)
-        recorded = cell_trace() if cell_trace is not None else None
-        ranges = recorded.ranges if recorded is not None else ModuleRanges()
-        attribution = NOTHING
-        if recorded is not None:
-            attribution = attribute(recorded.columns, ranges.modules, workload.model)
+        try:
+            figures = _replayed(workload, progress, trace_path)
+        except OptimError:
+            raise
+        except Exception as error:  # noqa: BLE001 (the user's own forward may raise anything)
+            workload = workload.not_replayed(error)
+    figures = figures or _of_own_run(workload, cell_trace)
     report = Report(
-        environment=environment(), workload=describe(workload), latency=latency,
-        memory=memory_of(workload, _activations(workload, attribution)),
+        environment=environment(), workload=describe(workload), latency=figures.latency,
+        memory=memory_of(workload, _activations(workload, figures.attribution)),
         flops=Flops(total=None, status="unavailable", method="", reason="operations are not counted yet"),
         energy=Energy(energy_j=None, status="unavailable", method="", reason="energy is not measured yet"),
-        hardware=hardware, trace=_trace_info(workload, attribution), ops=attribution.ops,
-        modules=attribution.modules, lines=(), findings=(), recommendations=(), history=(), cell=cell,
+        hardware=figures.hardware, trace=_trace_info(workload, figures.attribution), ops=figures.attribution.ops,
+        modules=figures.attribution.modules, lines=(), findings=(), recommendations=(), history=(), cell=cell,
     )  # fmt: skip
     paths = {id(module): path for path, module in workload.model.named_modules()}
-    inputs = {paths[id(m)]: ranges.inputs[n] for n, m in enumerate(ranges.modules) if id(m) in paths}
+    seen = figures.ranges
+    inputs = {paths[id(m)]: seen.inputs[n] for n, m in enumerate(seen.modules) if id(m) in paths}
     return Measurement(workload, report, inputs)
+
+
+def _replayed(workload: Workload, progress: Progress, trace_path: Path | None) -> _Figures:
+    """Call the model again: for its times first, then for a trace."""
+    with workload.undisturbed(workload.model):
+        latency, hardware = _clean(workload, progress)
+        progress.report(f"Tracing {type(workload.model).__name__}", 0.6)
+        attribution, ranges = _traced(workload, latency, trace_path)
+    return _Figures(latency, hardware, attribution, ranges)
+
+
+def _of_own_run(workload: Workload, cell_trace: TraceOf | None) -> _Figures:
+    """What is known of a model that cannot be called again."""
+    recorded = cell_trace() if cell_trace is not None else None
+    ranges = recorded.ranges if recorded is not None else ModuleRanges()
+    attribution = NOTHING
+    if recorded is not None:
+        attribution = attribute(recorded.columns, ranges.modules, workload.model)
+    return _Figures(
+        latency_of_run(workload.call_ms, workload.batch_size, str(workload.obstacle)),
+        Hardware(cpu_percent=None, rss_bytes=None, method="not sampled", reason=workload.obstacle),
+        attribution, ranges,
+    )  # fmt: skip
 
 
 def _first_call(workload: Workload) -> tuple[Workload, TraceOf | None]:

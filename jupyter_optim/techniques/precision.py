@@ -75,14 +75,17 @@ class _HalfPrecision(Technique):
         reason = subject.obstacle or self._obstacle(subject)
         if reason is not None:
             return Assessment(applies=False, reason=reason)
-        draft = Draft(subject.model)
+        draft = self.transform(Draft(subject.model).root, subject, {}, subject.progress).model
         try:
-            prediction = rehearse_draft(
-                subject, self.transform(draft.root, subject, {}, subject.progress).model
-            )
+            prediction = rehearse_draft(subject, draft)
+            hidden = _hidden(subject.workload.outputs(draft), self.dtype)
         except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             return Assessment(applies=False, reason=f"in {self.name} its forward raises: {first}")
+        if hidden is not None:
+            return Assessment(
+                applies=False, reason=f"it returns {hidden}, whose tensors would stay {self.name}"
+            )
         return Assessment(
             applies=True, reason=f"All floating-point work in {self.name}, with half the bytes to move.",
             covers_share=1.0, predicted_speedup=prediction.speedup, predicted_size_ratio=_size_ratio(subject.model),
@@ -129,6 +132,14 @@ model.register_forward_pre_hook(
 )
 model.register_forward_hook(lambda module, args, output: _cast(output, {target}, {facts["source"]}))
 """
+
+
+def _hidden(outputs: Any, dtype: torch.dtype) -> str | None:
+    """Class of an output that holds tensors of `dtype` where `CastOutputs` does not look, or None."""
+    for _, leaf in tree.leaves(outputs):
+        if not isinstance(leaf, torch.Tensor) and any(t.dtype == dtype for t in tree.held_tensors(leaf)):
+            return f"a {type(leaf).__name__}"
+    return None
 
 
 def _size_ratio(model: nn.Module) -> float | None:

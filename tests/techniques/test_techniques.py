@@ -172,7 +172,7 @@ REFUSALS: list[tuple[str, Any, Any, str]] = [
     ("int8-dynamic", lambda: nn.Sequential(nn.Conv2d(3, 4, 1)).eval(), IMAGE, "no Linear, LSTM or GRU"),
     ("int8-dynamic", lambda: mlp().double(), FLAT.double(), "not float32"),
     ("bf16", lambda: mlp().bfloat16(), FLAT.bfloat16(), "already"),
-    ("bf16", lambda: nn.ReLU(), FLAT, "no parameters"),
+    ("bf16", nn.ReLU, FLAT, "no parameters"),
     ("channels-last", mlp, FLAT, "no 2-d or 3-d convolution"),
     ("channels-last", lambda: cnn().to(memory_format=torch.channels_last), IMAGE, "already"),
     ("prune-structured", lambda: nn.Linear(64, 10).eval(), FLAT, "fewer than two"),
