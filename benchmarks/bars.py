@@ -134,7 +134,7 @@ def latency() -> Result:
         )
         ratios = []
         with torch.inference_mode():
-            session = jo.optimize(each, given)
+            jo.optimize(each, given)
             for _ in range(7):
                 theirs = timer.blocked_autorange(min_run_time=1).median * 1e3
                 ours = jo.optimize(each, given).report.latency.median_ms
