@@ -401,6 +401,8 @@ class Session:
             if like.drop > like.max_drop:
                 raise OptimError("once in place, the model did not answer like its draft")
             self._state = _State(self._measured(progress))
+            if self.workload.obstacle is not None:
+                raise OptimError(f"once in place, the model failed: {self.workload.obstacle}")
             self._assess(progress)
         except BaseException:
             self._state = before

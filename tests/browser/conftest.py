@@ -137,7 +137,7 @@ def _running(factory: pytest.TempPathFactory, *options: str) -> Iterator[Jupyter
         server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # one Playwright runs at a time in a process
 def chromium() -> Iterator:
     from playwright.sync_api import sync_playwright
 
