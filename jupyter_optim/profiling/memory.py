@@ -59,11 +59,18 @@ def _packed_bytes(module: nn.Module) -> int:
     return 0
 
 
+def _packed_parameters(module: nn.Module) -> int:
+    """Weights that are no `nn.Parameter` any more."""
+    own = getattr(module, "packed_parameters", None)
+    return int(own()) if callable(own) else 0
+
+
 def memory_of(workload: Workload, activations: int | None) -> Memory:
     """Memory figures of one call, given the most that it held above what it started with (host memory)."""
     weights = weights_bytes(workload.model)
     inputs = _storage_bytes(t for t in tree.tensors((workload.args, workload.kwargs)) if not t.is_nested)
     parameters = sum(0 if _is_lazy(p) else p.numel() for p in workload.model.parameters())
+    parameters += sum(_packed_parameters(module) for module in workload.model.modules())
     reason = None if activations is not None else "the profiler reported no memory events"
     return Memory(
         peak_bytes=weights + inputs + activations if activations is not None else None, weights_bytes=weights,

@@ -21,7 +21,7 @@ from jupyter_optim.techniques.int8_source import source
 from jupyter_optim.techniques.rehearse import Prediction, layer_times, rehearse_draft, rehearse_layers
 from jupyter_optim.techniques.replace import replace_modules_
 from jupyter_optim.techniques.subject import Layer, Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique
+from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique, counted
 
 _KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.LSTM, nn.GRU)
 _QUICKLY_QUANTIZED = 50_000_000
@@ -34,8 +34,8 @@ _OUTLIERS = 32
 _ERROR_LIMITS = (float("inf"), 1e-3, 0.0)
 """How far to go in keeping outlier channels in float32: in layers whose own error is above this."""
 
-_AIM = 0.002
-"""Loss of cosine similarity that is near enough where the user's own score will judge."""
+_AIM = 0.02
+"""Loss of cosine similarity that is near enough where the user's own score judges afterwards."""
 
 
 class Int8Dynamic(Technique):
@@ -68,7 +68,7 @@ class Int8Dynamic(Technique):
         total = subject.report.memory.weights_bytes or 1
         kinds = ", ".join(sorted({type(layer.module).__name__ for layer in layers}))
         return Assessment(
-            applies=True, reason=f"{len(layers)} {kinds} layers compute with 8-bit numbers, a quarter of the bytes.",
+            applies=True, reason=f"{counted(len(layers), f'{kinds} layer')} with 8-bit numbers: a quarter of the bytes.",
             covers_share=prediction.covers_share, predicted_speedup=prediction.speedup,
             predicted_size_ratio=max(0.0, 1 - 0.75 * size / total), method=prediction.method,
         )  # fmt: skip
@@ -137,7 +137,7 @@ class Int8Dynamic(Technique):
                     break
         else:
             draft = replace_modules_(draft, made)
-        note = f"{len(layers)} layers by torch.ao's {engine} kernels"
+        note = f"{counted(len(layers), 'layer')} by torch.ao's {engine} kernels"
         if kept:
             note += f", {len(kept)} of them with {_OUTLIERS} channels in float32"
         facts = {
@@ -279,5 +279,5 @@ def _with_torchao(draft: nn.Module, layers: list[Layer], progress: Progress) -> 
     if "" in paths:
         raise NotApplicable("torchao quantizes layers within a model, and this model is a bare layer.")
     _quantize_by_torchao_(draft, frozenset(paths))
-    note = f"{len(layers)} layers by torchao, compiled"
+    note = f"{counted(len(layers), 'layer')} by torchao, compiled"
     return Change(draft, note, {"backend": "torchao", "layers": paths}, compiled={})

@@ -101,6 +101,10 @@ class Int8Linear(nn.Module):
         """Bytes of the packed weights, their scales and the bias; buffers are counted apart."""
         return self.in_features * self.out_features + 16 * self.out_features + 4 * self.out_features
 
+    def packed_parameters(self) -> int:
+        """Weights and biases that it holds, `nn.Parameter` or not."""
+        return self.in_features * self.out_features + (0 if self.bias is None else self.out_features)
+
     def extra_repr(self) -> str:
         kept = "" if self.outliers is None else f", {len(self.outliers)} channels in float32"
         return f"in_features={self.in_features}, out_features={self.out_features}, dtype=qint8{kept}"

@@ -13,7 +13,7 @@ from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.rehearse import rehearse_draft
 from jupyter_optim.techniques.subject import Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Technique
+from jupyter_optim.techniques.technique import Assessment, Change, Technique, counted
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -57,7 +57,7 @@ class ChannelsLast(Technique):
         draft = Draft(subject.model)
         prediction = rehearse_draft(subject, self.transform(draft.root, subject, {}, subject.progress).model)
         return Assessment(
-            applies=True, reason=f"{len(layers)} convolutions run on kernels that need no reordering of their inputs.",
+            applies=True, reason=f"{counted(len(layers), 'convolution')} on kernels that need no reordering of their inputs.",
             covers_share=min(1.0, sum(layer.share for layer in layers)), predicted_speedup=prediction.speedup,
             predicted_size_ratio=1.0, method=prediction.method,
         )  # fmt: skip

@@ -93,6 +93,8 @@ class _HalfPrecision(Technique):
         )  # fmt: skip
 
     def _obstacle(self, subject: Subject) -> str | None:
+        if any(hasattr(module, "packed_bytes") for module in subject.modules.values()):
+            return "its layers are int8 already, and take float32 only: undo that first"
         dtype = floating_dtype(subject.model)
         if dtype is None:
             return "it has no parameters of one floating-point type"

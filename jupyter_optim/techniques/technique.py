@@ -69,6 +69,11 @@ class Assessment:
     """How the prediction was got."""
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 layer``, ``2 layers``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class HasSubject(Protocol):
     """A session, as far as a technique needs to know it."""
 
