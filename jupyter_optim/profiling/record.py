@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import tempfile
 from pathlib import Path
@@ -51,8 +52,11 @@ class Recorder:
             self._profiler.__exit__(None, None, None)
 
     def columns(self, *, keep: Path | None = None) -> Columns:
-        """The recorded events. `keep` says where to leave the Chrome trace as well."""
+        """The recorded events. `keep` says where to leave the Chrome trace as well, compressed if that ends in ``.gz``."""
         with tempfile.TemporaryDirectory(prefix="jupyter-optim-") as folder:
-            path = keep if keep is not None else Path(folder) / "trace.json"
+            path = Path(folder) / "trace.json"
             self._profiler.export_chrome_trace(str(path))
+            if keep is not None:
+                data = path.read_bytes()
+                keep.write_bytes(gzip.compress(data) if keep.suffix == ".gz" else data)
             return read(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +161,15 @@ def test_an_empty_trace_has_no_rows(tmp_path: Path) -> None:
     path.write_text('{"traceEvents": []}')
     assert len(read(path)) == 0
     assert by_name(read(path)) == {}
+
+
+@pytest.mark.parametrize("name", ["kept.json", "kept.json.gz"])
+def test_the_trace_can_be_kept(tmp_path: Path, name: str) -> None:
+    recorder = Recorder(memory=False)
+    recorder.start()
+    torch.ones(2).add(1)
+    recorder.stop()
+    recorder.columns(keep=tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    text = gzip.decompress(data) if name.endswith(".gz") else data
+    assert "aten::add" in {event["name"] for event in json.loads(text)["traceEvents"]}

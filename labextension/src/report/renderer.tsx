@@ -27,7 +27,7 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const reading = readReport(model.data[this._mimeType]);
     if (reading.kind === 'report') {
-      this._show(reading.report);
+      this._show(reading.report, picture(model.data['image/png']));
       return;
     }
     this._clear();
@@ -40,14 +40,14 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
     }
   }
 
-  private _show(report: Report): void {
+  private _show(report: Report, figure: string | null): void {
     if (this._view === null) {
       this._clear();
       this._view = new View(this._trans);
       this.addWidget(this._view);
     }
     // the same view is kept, so that what the reader had unfolded stays unfolded
-    this._view.draw(report);
+    this._view.draw(report, figure);
   }
 
   private _clear(): void {
@@ -87,17 +87,29 @@ class View extends ReactWidget {
     this._trans = trans;
   }
 
-  draw(report: Report): void {
+  draw(report: Report, figure: string | null): void {
     this._report = report;
+    this._figure = figure;
     this.update();
   }
 
   protected override render(): React.ReactElement | null {
-    return this._report && <ReportView report={this._report} trans={this._trans} />;
+    return (
+      this._report && (
+        <ReportView report={this._report} figure={this._figure} trans={this._trans} />
+      )
+    );
   }
 
   private readonly _trans: TranslationBundle;
   private _report: Report | null = null;
+  private _figure: string | null = null;
+}
+
+/** The output's picture as the source of an image, or null if it has none. */
+function picture(data: unknown): string | null {
+  const text = typeof data === 'string' ? data.replace(/\s/g, '') : '';
+  return /^[A-Za-z0-9+/]+=*$/.test(text) ? `data:image/png;base64,${text}` : null;
 }
 
 function notice(text: string): Widget {

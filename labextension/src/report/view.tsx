@@ -12,10 +12,21 @@ interface IProps {
 }
 
 /** The whole report, the most important first. */
-export function ReportView({ report, trans }: IProps): React.ReactElement {
+export function ReportView({
+  report,
+  figure,
+  trans
+}: IProps & { readonly figure: string | null }): React.ReactElement {
   return (
     <>
       <Headline report={report} trans={trans} />
+      {figure !== null && (
+        <img
+          className="jp-JupyterOptimReport-figure"
+          src={figure}
+          alt={trans.__('Where the time of a call goes, and what was tried; the tables below have the figures.')}
+        />
+      )}
       <Findings findings={report.findings} trans={trans} />
       <Lines report={report} trans={trans} />
       <Modules report={report} trans={trans} />
@@ -57,6 +68,8 @@ function Headline({ report, trans }: IProps): React.ReactElement {
           </span>
         )}{' '}
         {place(report, trans)}
+        {gain(report.history) !== null &&
+          trans.__(', %1 as fast as at first', format.ratio(gain(report.history)))}
       </p>
       <p className="jp-JupyterOptimReport-quiet">{facts.join(' · ')}</p>
       {notes.map((note, i) => (
@@ -66,6 +79,14 @@ function Headline({ report, trans }: IProps): React.ReactElement {
       ))}
     </header>
   );
+}
+
+/** The speed-up of all changes in place together, or null if there is none. */
+function gain(history: ReadonlyArray<StepRecord>): number | null {
+  const speedups = history.flatMap(step =>
+    step.accepted && !step.undone && step.speedup !== null ? [step.speedup.median] : []
+  );
+  return speedups.length === 0 ? null : speedups.reduce((a, b) => a * b, 1);
 }
 
 function place({ environment, workload }: Report, trans: TranslationBundle): string {
