@@ -20,6 +20,9 @@ from jupyter_optim.quiet import hooks_allowed
 from jupyter_optim.report import Origin, Signature
 from jupyter_optim.workload import CallMode, Workload, signature_text
 
+_CHECKED_CALLS = 16
+"""A model that writes to its own parameters does so in its first calls already."""
+
 MEMORY_CAP_BYTES = 512 * 2**20
 """Inputs are copied up to this many bytes in all; beyond it they are kept by reference and checked."""
 
@@ -146,7 +149,9 @@ class Capture:
         local.depth = depth + 1
         if depth == 0:
             local.pending = self._pending(module, args)
-            local.weights = versions(module)
+            root = self.roots.get(id(module))
+            checked = root is None or len(root.times_ms) < _CHECKED_CALLS
+            local.weights = versions(module) if checked else None
             local.began = time.perf_counter()
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -161,7 +166,8 @@ class Capture:
             elapsed_ms = (time.perf_counter() - local.began) * 1e3
             root = self.roots.setdefault(id(module), Root(module))
             root.times_ms.append(elapsed_ms)
-            root.writes_parameters |= versions(module) != local.weights
+            if local.weights is not None:
+                root.writes_parameters |= versions(module) != local.weights
             self._note(root, args, kwargs, elapsed_ms)
             if self._on_call is not None:
                 self._on_call(root)
