@@ -364,6 +364,8 @@ class Session:
                 chosen, options, self.subject, reference=self._reference_now, evaluate=self._evaluate,
                 goal=self._goal, progress=progress,
             )  # fmt: skip
+            # before the model is touched: a technique of somebody else's may raise here too
+            code = chosen.source(options, outcome.change.facts)
             kept = keep == "always" or is_better(outcome.verdict)
             before, after = self._state, self._adopt(outcome, progress) if kept else None
         except Cancelled:
@@ -380,7 +382,7 @@ class Session:
             ),
             accepted=kept, speedup=outcome.timing.speedup, predicted_speedup=assessment.predicted_speedup,
             size_ratio=outcome.size_ratio, quality=outcome.quality, before_ms=outcome.timing.before_ms,
-            after_ms=outcome.timing.after_ms, code=chosen.source(options, outcome.change.facts),
+            after_ms=outcome.timing.after_ms, code=code,
         )  # fmt: skip
         if after is not None:
             self._undone.clear()

@@ -139,7 +139,7 @@ class Int8Dynamic(Technique):
             draft = replace_modules_(draft, made)
         note = f"{counted(len(layers), 'layer')} by torch.ao's {engine} kernels"
         if kept:
-            note += f", {len(kept)} of them with {_OUTLIERS} channels in float32"
+            note += f", {len(kept)} of them with up to {_OUTLIERS} channels in float32"
         facts = {
             "backend": "torch.ao", "engine": engine, "layers": [layer.path for layer in layers], "outliers": kept,
             "recurrent": [layer.path for layer in layers if isinstance(layer.module, nn.RNNBase)],
@@ -166,14 +166,11 @@ def _is_float32(module: nn.Module) -> bool:
 
 
 def _read_directly(subject: Subject) -> frozenset[str]:
-    """Paths of layers whose weights the model reads itself: nn.MultiheadAttention's, and tied or bypassed ones."""
-    found: set[str] = set()
-    for path, module in subject.modules.items():
-        if isinstance(module, nn.MultiheadAttention | nn.TransformerEncoderLayer):
-            prefix = f"{path}." if path else ""
-            names = ["out_proj"] if isinstance(module, nn.MultiheadAttention) else []
-            found.update(prefix + name for name in names)
-    return frozenset(found)
+    """Paths of layers whose weights nn.MultiheadAttention reads itself."""
+    attention = [
+        path for path, module in subject.modules.items() if isinstance(module, nn.MultiheadAttention)
+    ]
+    return frozenset(f"{path}.out_proj" if path else "out_proj" for path in attention)
 
 
 @dataclass(slots=True)
