@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +20,9 @@ from jupyter_optim.quiet import hooks_allowed
 from jupyter_optim.report import Origin, Signature
 from jupyter_optim.workload import CallMode, Workload, signature_text
 
+_SIGNATURES = 64
+"""Inputs of so many kinds are kept apart: a model that is given a step's number has a new one at each call."""
+
 _CHECKED_CALLS = 16
 """A model that writes to its own parameters does so in its first calls already."""
 
@@ -33,12 +36,12 @@ _LOSSES = ("torch.nn.modules.loss",)
 class _Kept:
     """The inputs of one signature, and how often it came."""
 
-    key: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     mode: CallMode
     stamps: list[tuple[torch.Tensor, int]]
     """Inputs kept by reference, with their write counters."""
+    text: str = ""
     calls: int = 0
     total_ms: float = 0.0
 
@@ -52,9 +55,13 @@ class Root:
 
     model: nn.Module
     times_ms: list[float] = field(default_factory=list)
-    kept: dict[str, _Kept] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
-    """Signatures of positional inputs that came before."""
+    kept: dict[tuple[Hashable, Hashable], _Kept] = field(default_factory=dict)
+    """By the keys of positional and of keyword inputs."""
+    seen: set[Hashable] = field(default_factory=set)
+    """Keys of positional inputs that came before."""
+    other_calls: int = 0
+    other_ms: float = 0.0
+    """Of calls whose signature came when enough were kept already."""
     writes_parameters: bool = False
 
     @property
@@ -107,16 +114,20 @@ class Capture:
         """
         root = self._root(model)
         kept = max(root.kept.values(), key=lambda each: each.total_ms)
-        signatures = tuple(
-            Signature(text=text, calls=each.calls, total_ms=each.total_ms, measured=each is kept)
-            for text, each in sorted(root.kept.items(), key=lambda item: -item[1].total_ms)
-        )
+        signatures = [
+            Signature(text=each.text, calls=each.calls, total_ms=each.total_ms, measured=each is kept)
+            for each in sorted(root.kept.values(), key=lambda each: -each.total_ms)
+        ]
+        if root.other_calls:
+            signatures.append(
+                Signature(text="others", calls=root.other_calls, total_ms=root.other_ms, measured=False)
+            )
         obstacle = None
         if kept.overwritten():
             obstacle = "its inputs were overwritten after the call, and were too large to copy"
         return Workload(
             model=root.model, args=kept.args, kwargs=kept.kwargs, mode=kept.mode, origin=origin,
-            signatures=signatures, calls=len(root.times_ms), cell_ms=self.run_ms, call_ms=tuple(root.times_ms),
+            signatures=tuple(signatures), calls=len(root.times_ms), cell_ms=self.run_ms, call_ms=tuple(root.times_ms),
             expression=expression, obstacle=obstacle,
             writes_parameters=root.writes_parameters,
         )  # fmt: skip
@@ -148,8 +159,12 @@ class Capture:
         depth = getattr(local, "depth", 0)
         local.depth = depth + 1
         if depth == 0:
-            local.pending = self._pending(module, args)
             root = self.roots.get(id(module))
+            local.key = _key(args)
+            local.pending = None
+            if root is None or (local.key not in root.seen and len(root.kept) < _SIGNATURES):
+                # before the forward can write to them; keyword inputs are not given to global pre-hooks
+                local.pending = self._keep(module, args)
             checked = root is None or len(root.times_ms) < _CHECKED_CALLS
             local.weights = versions(module) if checked else None
             local.began = time.perf_counter()
@@ -168,34 +183,30 @@ class Capture:
             root.times_ms.append(elapsed_ms)
             if local.weights is not None:
                 root.writes_parameters |= versions(module) != local.weights
-            self._note(root, args, kwargs, elapsed_ms)
+            self._note(root, local.key, args, kwargs, elapsed_ms)
             if self._on_call is not None:
                 self._on_call(root)
 
-    def _pending(self, module: nn.Module, args: tuple[Any, ...]) -> _Kept | None:
-        """A copy of the positional inputs before the forward can write to them, if they are of a new kind.
-
-        Global pre-hooks are not given keyword inputs: those are copied after the call.
-        """
-        root = self.roots.get(id(module))
-        key = signature_text(args, {})
-        if root is not None and key in root.seen:
-            return None
+    def _keep(self, module: nn.Module, args: tuple[Any, ...]) -> _Kept:
         copied, stamps = self._copy(args)
-        return _Kept(key, copied, {}, CallMode.now(module), stamps)
+        return _Kept(copied, {}, CallMode.now(module), stamps)
 
-    def _note(self, root: Root, args: tuple[Any, ...], kwargs: dict[str, Any], elapsed_ms: float) -> None:
-        text = signature_text(args, kwargs)
-        kept = root.kept.get(text)
+    def _note(
+        self, root: Root, args_key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any], elapsed_ms: float
+    ) -> None:  # fmt: skip
+        key = (args_key, _key(kwargs))
+        kept = root.kept.get(key)
         if kept is None:
-            pending = self._local.pending
-            if pending is None:
-                copied, stamps = self._copy(args)
-                pending = _Kept(text, copied, {}, CallMode.now(root.model), stamps)
-            root.seen.add(pending.key)
-            pending.kwargs, stamps = self._copy(kwargs)
-            pending.stamps += stamps
-            kept = root.kept[text] = pending
+            if len(root.kept) >= _SIGNATURES:
+                root.other_calls += 1
+                root.other_ms += elapsed_ms
+                return
+            kept = self._local.pending or self._keep(root.model, args)
+            root.seen.add(args_key)
+            kept.kwargs, stamps = self._copy(kwargs)
+            kept.stamps += stamps
+            kept.text = signature_text(args, kwargs)
+            root.kept[key] = kept
         kept.calls += 1
         kept.total_ms += elapsed_ms
 
@@ -207,3 +218,16 @@ class Capture:
             return inputs, [(t, t._version) for t in found if not t.is_inference()]
         self._copied_bytes += size
         return tree.clone(inputs), []
+
+
+def _key(inputs: tuple[Any, ...] | dict[str, Any]) -> Hashable:
+    """Equal for inputs of equal shapes, types and structure: quick for what most models are given."""
+    parts: list[Hashable] = []
+    for name, value in inputs.items() if isinstance(inputs, dict) else enumerate(inputs):
+        if type(value) is torch.Tensor and not value.is_nested:
+            parts.append((name, value.shape, value.dtype))
+        elif value is None or isinstance(value, bool):
+            parts.append((name, value))
+        else:
+            parts.append((name, signature_text((value,), {})))
+    return tuple(parts)

@@ -30,3 +30,8 @@ def isa() -> tuple[str, ...]:
 def has_vnni() -> bool:
     """Whether int8 products are summed in 32 bits, so that 8-bit activations cannot overflow."""
     return bool({"avx_vnni", "avx512_vnni", "amx_int8", "asimd"} & set(isa()))
+
+
+def has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself."""
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(isa()))

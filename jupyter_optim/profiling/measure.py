@@ -25,8 +25,8 @@ from jupyter_optim.progress import Progress
 from jupyter_optim.report import Energy, Flops, Hardware, Latency, Report, Trace, WorkloadInfo
 from jupyter_optim.workload import Workload, dtype_name
 
-EVENT_BUDGET = 50_000
-"""A trace stops when it has about this many events, so that a report costs the same for any cell."""
+EVENT_BUDGET = 20_000
+"""The recording of a cell stops at about this many events, so that a report costs the same for any cell."""
 
 _TRACE_CALLS = 3
 _TRACE_S = 0.3

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules import module as hooks
 
 from jupyter_optim.errors import NotApplicable
-from jupyter_optim.hardware.isa import has_vnni
+from jupyter_optim.hardware.isa import has_bf16, has_vnni
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import MaxDrop, fidelity
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.draft import Draft
-from jupyter_optim.techniques.int8_layers import Int8Linear, engines, quantized_rnn
+from jupyter_optim.techniques.int8_layers import Bf16Linear, Int8Linear, engines, quantized_rnn
 from jupyter_optim.techniques.int8_source import source
 from jupyter_optim.techniques.rehearse import Prediction, layer_times, rehearse_draft, rehearse_layers
 from jupyter_optim.techniques.replace import replace_modules_
+from jupyter_optim.techniques.sensitivity import Sensitivity, sensitivities
 from jupyter_optim.techniques.subject import Layer, Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique, counted
 
@@ -30,12 +30,14 @@ _QUICKLY_QUANTIZED = 50_000_000
 _WORTH_RACING_MS = 0.5
 _WORTH_COMPILING = 1.1
 
-_OUTLIERS = 32
-_ERROR_LIMITS = (float("inf"), 1e-3, 0.0)
-"""How far to go in keeping outlier channels in float32: in layers whose own error is above this."""
+_ERROR_LIMITS = (float("inf"), 2e-3, 1e-3, 5e-4, 0.0)
+"""How far to go in sparing layers: those whose own error is above this."""
 
-_AIM = 0.02
-"""Loss of cosine similarity that is near enough where the user's own score judges afterwards."""
+_AIM = 1e-3
+"""Loss of cosine similarity to aim for where sparing a layer costs little time."""
+
+_AIM_WITH_SCORE = 0.02
+"""The same where it costs much, and the user's own score judges afterwards."""
 
 
 class Int8Dynamic(Technique):
@@ -51,8 +53,9 @@ class Int8Dynamic(Technique):
             help="auto times both on the costliest layer; torchao needs torch.compile, and so half a minute.",
         ),
         Option(
-            "outliers", "Outlier channels", "auto", choices=("auto", "keep", "quantize"),
-            help="Input channels much larger than the others, in float32. auto: only as far as quality needs it.",
+            "sensitive", "Sensitive layers", "auto", choices=("auto", "bfloat16", "outliers", "int8"),
+            help="Layers that lose most, as many as quality needs: wholly in bfloat16, or with their largest "
+            "input channels in float32; auto takes what is faster here; int8 spares none.",
         ),
     )  # fmt: skip
 
@@ -77,9 +80,9 @@ class Int8Dynamic(Technique):
         """By the whole draft where quantizing it is quick, else by a layer of each kind."""
         if sum(p.numel() for layer in layers for p in layer.module.parameters()) > _QUICKLY_QUANTIZED:
             return rehearse_layers(subject, layers, lambda module, _layer: quantized(module))
-        draft = replace_modules_(
-            Draft(subject.model).root, {each.path: quantized(each.module) for each in layers}
-        )
+        engine = _fastest(layers, "torch.ao")[1]
+        made = {each.path: quantized(each.module, engine=engine) for each in layers}
+        draft = replace_modules_(Draft(subject.model).root, made)
         prediction = rehearse_draft(subject, draft)
         return replace(prediction, covers_share=min(1.0, sum(layer.share for layer in layers)))
 
@@ -118,32 +121,24 @@ class Int8Dynamic(Technique):
         if backend == "torchao":
             return _with_torchao(draft, layers, progress)
         made = {layer.path: quantized(layer.module, engine=engine) for layer in layers}
-        kept: dict[str, list[int]] = {}
-        if options["outliers"] != "quantize":
-            progress.report("Looking for channels that stand out", None)
-            seen = _observe(subject, layers, made)
-            limits = _ERROR_LIMITS if options["outliers"] == "auto" else _ERROR_LIMITS[-1:]
-            reference = subject.workload.outputs(subject.model)
-            draft = replace_modules_(draft, made)
-            for number, limit in enumerate(limits):
-                progress.report(f"Quantizing {len(layers)} layers", number / len(limits))
-                wanted = {
-                    path: each for path, each in seen.items() if each.error > limit and path not in kept
-                }
-                kept |= {path: each.outliers() for path, each in wanted.items()}
-                apart = {path: quantized(subject.modules[path], kept[path], engine) for path in wanted}
-                draft = replace_modules_(draft, apart)
-                if _is_like(subject, draft, reference):
-                    break
-        else:
-            draft = replace_modules_(draft, made)
+        spared: dict[str, list[int] | None] = {}
+        if options["sensitive"] != "int8":
+            progress.report("Looking for layers that int8 harms", None)
+            seen = sensitivities(subject, layers, made)
+            form = _faster_form(layers, seen, options["sensitive"], engine)
+            spared = _spare(subject, draft, made, seen, form, engine, progress)
+        draft = replace_modules_(draft, made)
         note = f"{counted(len(layers), 'layer')} by torch.ao's {engine} kernels"
-        if kept:
-            note += f", {len(kept)} of them with up to {_OUTLIERS} channels in float32"
+        outliers = {path: kept for path, kept in spared.items() if kept is not None}
+        in_bfloat16 = [path for path, kept in spared.items() if kept is None]
+        if outliers:
+            note += f", {len(outliers)} of them with up to 32 channels in float32"
+        if in_bfloat16:
+            note = f"{len(layers) - len(in_bfloat16)} of {note}, {len(in_bfloat16)} in bfloat16"
         facts = {
-            "backend": "torch.ao", "engine": engine, "layers": [layer.path for layer in layers], "outliers": kept,
+            "backend": "torch.ao", "engine": engine, "layers": [layer.path for layer in layers], "outliers": outliers,
+            "bfloat16": in_bfloat16, "reduce_range": not has_vnni(),
             "recurrent": [layer.path for layer in layers if isinstance(layer.module, nn.RNNBase)],
-            "reduce_range": not has_vnni(),
         }  # fmt: skip
         return Change(draft, note, facts)
 
@@ -156,6 +151,11 @@ def quantized(module: nn.Module, outliers: list[int] | None = None, engine: str 
     if isinstance(module, nn.Linear):
         return Int8Linear(module, torch.tensor(outliers) if outliers else None, engine)
     return quantized_rnn(module)  # type: ignore[arg-type]
+
+
+def _in_bfloat16(linear: nn.Module) -> nn.Module:
+    assert isinstance(linear, nn.Linear)  # only Linears are looked at for their sensitivity
+    return Bf16Linear(linear)
 
 
 def _is_float32(module: nn.Module) -> bool:
@@ -173,58 +173,55 @@ def _read_directly(subject: Subject) -> frozenset[str]:
     return frozenset(f"{path}.out_proj" if path else "out_proj" for path in attention)
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What one Linear got as inputs, and what quantizing it does to its outputs."""
-
-    maxima: torch.Tensor
-    """Largest magnitude of each input channel, shape (in_features,)."""
-    noise: float = 0.0
-    signal: float = 0.0
-
-    @property
-    def error(self) -> float:
-        """Squared error of its outputs over their squares."""
-        return self.noise / self.signal if self.signal else 0.0
-
-    def outliers(self) -> list[int]:
-        """The channels with the largest values."""
-        return sorted(self.maxima.topk(min(_OUTLIERS, len(self.maxima) // 4)).indices.tolist())
+def _faster_form(layers: list[Layer], seen: Mapping[str, Sensitivity], wanted: str, engine: str) -> str:
+    """``bfloat16`` or ``outliers``: how the costliest Linear is faster on this machine."""
+    costliest = max(
+        (each for each in layers if each.path in seen), key=lambda each: each.total_ms, default=None
+    )
+    if wanted != "auto" or costliest is None:
+        return wanted if wanted != "auto" else "outliers"
+    if not has_bf16():
+        return "outliers"  # it would be emulated
+    linear = costliest.module
+    candidates = [_in_bfloat16(linear), quantized(linear, seen[costliest.path].outliers(), engine)]
+    times = layer_times(costliest, candidates)
+    return "bfloat16" if times is not None and times[0] <= times[1] else "outliers"
 
 
-def _observe(subject: Subject, layers: list[Layer], made: Mapping[str, nn.Module]) -> dict[str, _Seen]:
-    """One call of the live model: for each Linear its inputs' maxima, and its error if quantized as a whole."""
-    paths: dict[nn.Module, str] = {
-        layer.module: layer.path for layer in layers if isinstance(layer.module, nn.Linear)
-    }
-    seen: dict[str, _Seen] = {}
-
-    def note(module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> None:
-        path = paths.get(module)
-        if path is None or not args or args[0].numel() == 0:
-            return
-        rows = args[0].detach().reshape(-1, args[0].shape[-1])
-        maxima = rows.abs().amax(0)
-        each = seen.setdefault(path, _Seen(maxima))
-        each.maxima = torch.maximum(each.maxima, maxima)
-        with torch.no_grad():
-            exact = output.detach().reshape(-1, output.shape[-1])
-            each.noise += float((made[path](rows) - exact).square().sum())
-            each.signal += float(exact.square().sum())
-
-    handle = hooks.register_module_forward_hook(note)
-    try:
-        subject.workload.outputs(subject.model)
-    finally:
-        handle.remove()
-    return seen
+def _aim(subject: Subject, form: str) -> MaxDrop:
+    """How near the answers must be."""
+    cheap = form == "bfloat16"
+    if subject.judged_by_user:
+        return MaxDrop(_AIM if cheap else _AIM_WITH_SCORE)
+    allowed = subject.max_drop.allowed(1.0)
+    return MaxDrop(min(allowed, _AIM) if cheap else allowed)
 
 
-def _is_like(subject: Subject, draft: nn.Module, reference: Any) -> bool:
-    """Whether the answers are as near as asked for; where the user's own score is the judge, near enough for that."""
-    aim = MaxDrop(_AIM) if subject.judged_by_user else subject.max_drop
-    quality = fidelity(reference, subject.workload.outputs(draft), aim)
-    return quality.drop <= quality.max_drop
+def _spare(
+    subject: Subject, draft: nn.Module, made: dict[str, nn.Module], seen: Mapping[str, Sensitivity], form: str,
+    engine: str, progress: Progress,
+) -> dict[str, list[int] | None]:  # fmt: skip
+    """Put a finer form of the most sensitive layers into `made`, until the draft's answers are near enough.
+
+    Returns:
+        By path, the channels that stay in float32, or None for a layer that is in bfloat16 as a whole.
+    """
+    spared: dict[str, list[int] | None] = {}
+    aim = _aim(subject, form)
+    reference = subject.workload.outputs(subject.model)
+    for number, limit in enumerate(_ERROR_LIMITS):
+        progress.report(f"Quantizing {len(made)} layers", number / len(_ERROR_LIMITS))
+        for path, each in seen.items():
+            if each.error > limit and path not in spared:
+                linear = subject.modules[path]
+                spared[path] = None if form == "bfloat16" else each.outliers()
+                made[path] = (
+                    _in_bfloat16(linear) if form == "bfloat16" else quantized(linear, spared[path], engine)
+                )
+        quality = fidelity(reference, subject.workload.outputs(replace_modules_(draft, made)), aim)
+        if quality.drop <= quality.max_drop:
+            break
+    return spared
 
 
 def _fastest(layers: list[Layer], backend: str) -> tuple[str, str]:

@@ -121,6 +121,28 @@ class Int8Linear(nn.Module):
         super().__setstate__({**state, "packed": packed})  # type: ignore[no-untyped-call]
 
 
+class Bf16Linear(nn.Module):
+    """``y = x W^T + b`` in bfloat16, of float32 inputs, to outputs of the inputs' type.
+
+    Args:
+        linear: a float32 layer, not changed. Weight shape: (out_features, in_features).
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.weight = nn.Parameter(linear.weight.detach().bfloat16(), requires_grad=False)
+        bias = linear._parameters["bias"]
+        self.bias = None if bias is None else nn.Parameter(bias.detach().bfloat16(), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shapes as `nn.Linear`: (..., in_features) to (..., out_features)."""
+        return nn.functional.linear(x.detach().bfloat16(), self.weight, self.bias).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, dtype=bfloat16"
+
+
 def quantized_rnn(rnn: nn.LSTM | nn.GRU) -> nn.Module:
     """torch.ao's dynamically quantized LSTM or GRU with the weights of `rnn`, which is not changed."""
     from torch.ao.nn.quantized import dynamic  # noqa: PLC0415 (0.3 s)

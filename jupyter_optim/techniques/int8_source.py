@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pprint
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,9 +63,21 @@ def int8_rnn(rnn):
     return getattr(dynamic, type(rnn).__name__).from_float(rnn)
 """
 
+_BFLOAT16 = """\
+class Bf16Linear(nn.Module):
+    def __init__(self, linear):
+        super().__init__()
+        self.weight = nn.Parameter(linear.weight.detach().bfloat16(), requires_grad=False)
+        bias = linear.bias
+        self.bias = None if bias is None else nn.Parameter(bias.detach().bfloat16(), requires_grad=False)
+
+    def forward(self, x):
+        return nn.functional.linear(x.detach().bfloat16(), self.weight, self.bias).to(x.dtype)
+"""
+
 _REPLACE = """\
-outliers = {outliers!r}
-for path in {layers!r}:
+{lists}
+for path in layers:
     parent, _, name = path.rpartition(".")
     layer = model.get_submodule(path)
     setattr(model.get_submodule(parent), name, {make})
@@ -78,18 +91,29 @@ def source(facts: Mapping[str, Any]) -> str:
     layers: list[str] = facts["layers"]
     if facts["backend"] == "torchao":
         return _TORCHAO.format(layers=layers)
-    outliers = {path: kept for path, kept in facts["outliers"].items() if kept}
+    outliers: dict[str, list[int]] = facts["outliers"]
+    bfloat16: list[str] = facts["bfloat16"]
     rnn = bool(facts["recurrent"])
-    linear = _LINEAR.format(reduce_range=facts["reduce_range"], engine=facts["engine"])
+    parts = [_LINEAR.format(reduce_range=facts["reduce_range"], engine=facts["engine"])]
+    parts += [_BFLOAT16] if bfloat16 else []
+    parts += [_RNN] if rnn else []
     if layers == [""]:
-        make = "int8_rnn(model)" if rnn else f"Int8Linear(model, {outliers.get('', [])!r})"
-        return (_RNN if rnn else linear) + "\n" + _ROOT.format(make=make)
-    make = "Int8Linear(layer, outliers.get(path, ()))"
+        make = "Bf16Linear(model)" if bfloat16 else f"Int8Linear(model, {outliers.get('', [])!r})"
+        return "\n".join([*([_RNN] if rnn else parts), _ROOT.format(make="int8_rnn(model)" if rnn else make)])
+    lists = [_assigned("layers", layers)]
+    make = "Int8Linear(layer)"
+    if outliers:
+        lists.append(_assigned("outliers", outliers))
+        make = "Int8Linear(layer, outliers.get(path, ()))"
+    if bfloat16:
+        lists.append(_assigned("bfloat16", bfloat16))
+        make = f"Bf16Linear(layer) if path in bfloat16 else {make}"
     if rnn:
-        make = f"{make} if isinstance(layer, nn.Linear) else int8_rnn(layer)"
-    return (
-        linear
-        + "\n"
-        + (_RNN + "\n" if rnn else "")
-        + _REPLACE.format(outliers=outliers, layers=layers, make=make)
-    )
+        make = f"int8_rnn(layer) if isinstance(layer, nn.RNNBase) else {make}"
+    return "\n".join([*parts, _REPLACE.format(lists="\n".join(lists), make=make)])
+
+
+def _assigned(name: str, value: object) -> str:
+    """``name = value``, over several lines if it is long."""
+    text = pprint.pformat(value, width=100, compact=True)
+    return f"{name} = {text}" if "\n" not in text else f"{name} = (\n{text}\n)"

@@ -42,6 +42,28 @@ class Lstm(nn.Module):
         return self.fc(self.lstm(x)[0])
 
 
+class Outliers(nn.Module):
+    """Three channels are much larger than the others, as after a LayerNorm of a trained transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(128))
+        self.fc = nn.Linear(128, 128)
+        self.out = nn.Linear(128, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.tanh(self.fc(x * self.scale)))
+
+
+def outliers() -> nn.Module:
+    torch.manual_seed(0)
+    model = Outliers().eval()
+    with torch.no_grad():
+        model.scale[:3] = 200.0
+        model.fc.weight[:, :3] *= 0.002
+    return model
+
+
 def lstm() -> nn.Module:
     torch.manual_seed(0)
     return Lstm().eval()
@@ -54,7 +76,9 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("fp16", mlp, FLAT, {}),
     ("channels-last", cnn, IMAGE, {}),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao"}),
-    ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "outliers": "keep"}),
+    ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "sensitive": "outliers", "max_drop": 0.0}),
+    ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "sensitive": "bfloat16", "max_drop": 0.0}),
+    ("int8-dynamic", outliers, torch.randn(32, 128), {"backend": "torch.ao", "sensitive": "bfloat16"}),
     ("int8-dynamic", lstm, SEQUENCE, {"backend": "torch.ao"}),
     ("int8-dynamic", lambda: nn.Linear(64, 10).eval(), FLAT, {"backend": "torch.ao"}),
     ("prune-structured", mlp, FLAT, {"ratio": 0.5}),
@@ -72,9 +96,12 @@ def test_the_source_does_the_same_without_this_package(
 ) -> None:
     model = build()
     original = copy.deepcopy(model)
+    max_drop = options.get("max_drop", 0.01)
     with short_timings():
-        session = jo.optimize(model, x)
-        step = session.apply(name, keep="always", **options)
+        session = jo.optimize(model, x, max_drop=max_drop)
+        step = session.apply(
+            name, keep="always", **{key: value for key, value in options.items() if key != "max_drop"}
+        )
     assert step.accepted, step.reason
     with torch.no_grad():
         expected = model(x)
@@ -107,32 +134,20 @@ def test_int8_takes_a_quarter_of_the_bytes_and_keeps_the_answers() -> None:
     assert {type(m).__name__ for m in model if not isinstance(m, nn.ReLU)} == {"Int8Linear"}
 
 
-def test_outlier_channels_keep_the_answers_of_a_model_that_has_them() -> None:
-    class Outliers(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(128))
-            self.fc = nn.Linear(128, 128)
-            self.out = nn.Linear(128, 16)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.out(torch.tanh(self.fc(x * self.scale)))
-
-    torch.manual_seed(0)
-    model = Outliers().eval()
-    with torch.no_grad():
-        model.scale[:3] = 200.0
-        model.fc.weight[:, :3] *= 0.002
-    x = torch.randn(32, 128)
+@pytest.mark.parametrize(
+    ("form", "words"), [("outliers", "channels in float32"), ("bfloat16", "1 in bfloat16")]
+)
+def test_sparing_what_is_sensitive_keeps_the_answers(form: str, words: str) -> None:
+    model, x = outliers(), torch.randn(32, 128)
     found = {}
     with short_timings():
         session = jo.optimize(model, x, max_drop=1e-3)
-        for choice in ("quantize", "auto"):
-            found[choice] = session.apply("int8-dynamic", keep="always", backend="torch.ao", outliers=choice)
+        for choice in ("int8", form):
+            found[choice] = session.apply("int8-dynamic", keep="always", backend="torch.ao", sensitive=choice)
             session.undo()
-    assert found["quantize"].quality.after < 0.99
-    assert found["auto"].quality.after > 0.999
-    assert "channels in float32" in found["auto"].reason
+    assert found["int8"].quality.after < 0.99
+    assert found[form].quality.after > 0.999
+    assert words in found[form].reason
 
 
 def test_16_bit_models_take_and_give_what_they_did() -> None:
