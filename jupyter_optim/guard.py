@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import nn
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 """The dicts inside a module's `__dict__` that a forward may write entries of."""
+
+_SPARE_MEMORY = 0.25
+"""Weights are copied for a while if they fit into this part of the free memory."""
 
 
 @contextmanager
@@ -49,6 +53,14 @@ def rng_kept() -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(legacy)  # noqa: NPY002
+
+
+def affordable(model: nn.Module) -> bool:
+    """Whether there is memory to spare for a copy of the parameters, such as `undisturbed` may take."""
+    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()
+               if not isinstance(parameter, nn.UninitializedParameter))  # fmt: skip
+    available: int = psutil.virtual_memory().available
+    return size < _SPARE_MEMORY * available
 
 
 def versions(model: nn.Module) -> tuple[int, ...]:

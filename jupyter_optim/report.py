@@ -314,6 +314,8 @@ class StepRecord(_Data, frozen=True, kw_only=True):
     after_ms: float | None
     took_s: float
     """Wall time of the whole step: transformation, timing, judging."""
+    note: str = ""
+    """What was done, in the technique's own words."""
 
 
 class Report(_Data, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from torch import nn
 
 from jupyter_optim import tree
 from jupyter_optim.errors import InvalidInputs, InvalidModel
-from jupyter_optim.guard import undisturbed, versions
+from jupyter_optim.guard import affordable, undisturbed, versions
 from jupyter_optim.report import InputSpec, Origin, Signature
 
 Evaluated = Callable[[nn.Module], Any]
@@ -208,7 +208,10 @@ class Workload:
         args, kwargs = tree.clone((self.args, self.kwargs))
         before, weights = _stamps((args, kwargs)), versions(self.model)
         try:
-            with undisturbed(self.model, parameters=self.origin == "call"), self.mode.applied(self.model):
+            with (
+                undisturbed(self.model, parameters=self.origin == "call" and affordable(self.model)),
+                self.mode.applied(self.model),
+            ):
                 self.call(self.model, args, kwargs)
                 writes = self.writes_parameters or versions(self.model) != weights
         except Exception as error:  # noqa: BLE001 (the user's own forward may raise anything)

@@ -164,3 +164,15 @@ def test_what_is_no_module_is_refused_with_its_type(model: object) -> None:
 def test_inputs_that_do_not_fit_are_refused_with_the_signature() -> None:
     with pytest.raises(InvalidInputs, match=r"Linear\.forward.*too many"):
         Workload.of_call(nn.Linear(1, 1), (torch.ones(1), 2))
+
+
+def test_inputs_of_many_kinds_are_counted_but_not_all_kept() -> None:
+    model = nn.Linear(4, 2)
+    with Capture() as capture:
+        for rows in range(1, 101):
+            model(torch.ones(rows, 4))
+    workload = capture.workload()
+    assert workload.calls == 100
+    assert sum(each.calls for each in workload.signatures) == 100
+    assert len(workload.signatures) <= 65
+    assert workload.signatures[-1].text == "others"

@@ -9,6 +9,7 @@ from jupyter_optim.report import Finding, Report, Severity
 
 _HOT = 0.10
 _IDLE = 0.25
+_WORTH_NAMING = 0.01
 
 
 def find(report: Report) -> tuple[Finding, ...]:
@@ -44,7 +45,8 @@ def _hot(group: TimeGroup, report: Report) -> Finding:
     by_op: dict[str, float] = {}
     for op in top:
         by_op[op.name] = by_op.get(op.name, 0.0) + op.share
-    evidence = [f"{op}: {share:.0%}" for op, share in sorted(by_op.items(), key=lambda item: -item[1])[:3]]
+    costly = sorted(((share, op) for op, share in by_op.items() if share >= _WORTH_NAMING), reverse=True)
+    evidence = [f"{op}: {share:.0%}" for share, op in costly[:3]]
     evidence += [
         f"{path or '(root)'}: {calls[path].total_ms:.3g} ms" for path in slowest[:3] if path in calls
     ]

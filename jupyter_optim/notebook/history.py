@@ -70,6 +70,10 @@ def _outcome(record: StepRecord) -> str:
 
 
 def _options(record: StepRecord) -> str:
-    if not record.options:
+    if not _chosen(record):
         return ""
-    return f" ({', '.join(f'{name} {value}' for name, value in record.options.items())})"
+    return f" ({', '.join(f'{name} {value}' for name, value in _chosen(record).items())})"
+
+
+def _chosen(record: StepRecord) -> dict[str, object]:
+    return {name: value for name, value in record.options.items() if value != "auto"}

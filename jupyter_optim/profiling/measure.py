@@ -13,7 +13,7 @@ import psutil
 
 from jupyter_optim import tree
 from jupyter_optim.errors import InvalidInputs, OptimError
-from jupyter_optim.guard import undisturbed
+from jupyter_optim.guard import affordable, undisturbed
 from jupyter_optim.hardware.environment import environment
 from jupyter_optim.profiling.annotate import ModuleRanges
 from jupyter_optim.profiling.attribute import NOTHING, Attribution, attribute
@@ -133,7 +133,7 @@ def _first_call(workload: Workload) -> tuple[Workload, TraceOf | None]:
     model, (args, kwargs) = workload.model, tree.clone((workload.args, workload.kwargs))
     recorder = Recorder(memory=True) if Recorder.obstacle() is None else None
     ranges = ModuleRanges()
-    with undisturbed(model, parameters=True), workload.mode.applied(model), ranges:
+    with undisturbed(model, parameters=affordable(model)), workload.mode.applied(model), ranges:
         began = time.perf_counter()
         try:
             with recording(recorder):

@@ -104,7 +104,7 @@ def _summary(report: Report, baseline: Report | None) -> str:
     """The figures that a reader looks for first, in one line; all of them are in a table further down."""
     words = []
     for fact in facts(report, baseline):
-        if fact.name in _SUMMARY:
+        if fact.name in _SUMMARY and not fact.value.startswith(fmt.UNKNOWN):
             at_first = f" (at first {fact.at_first})" if fact.at_first not in ("", fact.value) else ""
             words.append(f"{_SUMMARY[fact.name]} {fact.value}{at_first}".strip())
     line = prose("; ".join(words))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from jupyter_optim.analysis.groups import time_groups
 from jupyter_optim.render import format as fmt
 from jupyter_optim.render.tables import NOTHING, Column, Table, table
-from jupyter_optim.report import Finding, Line, ModuleRow, Op, Quality, Recommendation, Report, StepRecord
+from jupyter_optim.report import Finding, Line, ModuleRow, Op, Quality, Report, StepRecord
 
 _SLOWER = 0.98
 _ROOT = "(the model itself)"
@@ -111,7 +111,7 @@ def line_table(lines: Sequence[Line], limit: int, title: str = "Hot lines") -> T
 
 def recommendation_table(report: Report, limit: int) -> Table | None:
     """What would help, best first."""
-    found = best_first(report.recommendations)
+    found = report.recommendations
     columns = (
         Column("Remedy"), Column("Predicted speed-up", "number"), Column("Covers", "number"),
         Column("Predicted size", "number"), Column("Technique", "code"), Column("Why", "detail"),
@@ -127,16 +127,6 @@ def recommendation_table(report: Report, limit: int) -> Table | None:
     ]  # fmt: skip
     left = len(found) - limit
     return table("recommendations", "What would help", columns, rows, f"and {left} more" if left > 0 else "")
-
-
-def best_first(recommendations: Sequence[Recommendation]) -> list[Recommendation]:
-    """Highest predicted speed-up first; those without a prediction stand before those that would be slower."""
-
-    def rank(each: Recommendation) -> float:
-        predicted = fmt.known(each.predicted_speedup)
-        return -_SLOWER if predicted is None else -predicted
-
-    return sorted(recommendations, key=rank)
 
 
 def _predicted(speedup: float) -> str:
@@ -159,7 +149,7 @@ def history_table(report: Report, limit: int) -> Table | None:
     columns = (
         Column("Step"), Column("Verdict"), Column("State"), Column("Speed-up (95% CI)", "number"),
         Column("Predicted", "number"), Column("Before", "number"), Column("After", "number"), Column("Size"),
-        Column("Quality", "detail"), Column("Took", "number"), Column("Reason", "detail"),
+        Column("Quality", "detail"), Column("Took", "number"), Column("Note", "detail"),
     )  # fmt: skip
     rows = [_step_row(number, step) for number, step in enumerate(report.history, 1) if number > skipped]
     left_out = f"and {fmt.plural(skipped, 'earlier step')}" if skipped else ""
@@ -173,7 +163,7 @@ def _step_row(number: int, step: StepRecord) -> tuple[str, ...]:
         fmt.ratio_interval(speedup.low, speedup.median, speedup.high) if speedup else NOTHING,
         _or_nothing(step.predicted_speedup, fmt.ratio), _or_nothing(step.before_ms, fmt.duration),
         _or_nothing(step.after_ms, fmt.duration), fmt.size_change(step.size_ratio) or NOTHING,
-        quality(step.quality) if step.quality else NOTHING, fmt.duration(step.took_s * 1e3), fmt.visible(step.reason),
+        quality(step.quality) if step.quality else NOTHING, fmt.duration(step.took_s * 1e3), fmt.visible(note(step)),
     )  # fmt: skip
 
 
@@ -184,9 +174,14 @@ def state(step: StepRecord) -> str:
     return "undone" if step.undone else "kept"
 
 
+def note(step: StepRecord) -> str:
+    """What the other columns do not say: why a step failed, or what it did."""
+    return step.reason if step.verdict == "failed" else step.note
+
+
 def step_label(step: StepRecord) -> str:
     """A step's label with the options that were given."""
-    options = ", ".join(f"{name}={value}" for name, value in step.options.items())
+    options = ", ".join(f"{name}={value}" for name, value in step.options.items() if value != "auto")
     return fmt.shorten(fmt.visible(f"{step.label} ({options})" if options else step.label), 80)
 
 
@@ -198,7 +193,8 @@ def quality(found: Quality) -> str:
     )
     if found.metric == "fidelity":
         return f"{metric} {fmt.score(found.after)} (at least {fmt.score(found.before - found.max_drop)} asked){details}"
-    return f"{metric} {fmt.score(found.before)} -> {fmt.score(found.after)}{details}"
+    allowed = f"(at most {fmt.score(found.max_drop)} less allowed)"
+    return f"{metric} {fmt.score(found.before)} -> {fmt.score(found.after)} {allowed}{details}"
 
 
 def _left_out(shares: Sequence[float]) -> str:

@@ -35,7 +35,7 @@ _SHOWN = {
     "ops": ("Op", "Self", "Share", "Calls", "Computation", ""),
     "lines": ("Line", "Time", "Share", "Code", "Note", "", "Memory"),
     "recommendations": ("Remedy", "Predicted speed-up", "Technique", "Covers", "Predicted size", "Why"),
-    "history": ("Step", "Verdict", "Speed-up (95% CI)", "State", "Size", "Reason", "Quality"),
+    "history": ("Step", "Verdict", "Speed-up (95% CI)", "State", "Size", "Note", "Quality"),
 }
 """Columns for which a terminal has room, those that are given up last first; html has them all."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jupyter_optim.render import format as fmt
-from jupyter_optim.render.sections import best_first, state, step_label
+from jupyter_optim.render.sections import state, step_label
 from jupyter_optim.report import Report, StepRecord
 
 Outcome = Literal["good", "bad", "idle"]
@@ -41,7 +41,7 @@ def tries(report: Report) -> tuple[str, list[Try], str]:
         return "What was tried (speed-up, 95% CI)", [_step(step) for step in steps], more
     rows = [
         Try((each.label,), f"{fmt.ratio(speedup)} predicted", "good", None, speedup, None)
-        for each in best_first(report.recommendations)
+        for each in report.recommendations
         if (speedup := _positive(each.predicted_speedup)) is not None and speedup > _WORTHWHILE
     ][:_ROWS]
     left = len(report.recommendations) - len(rows)

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 from torch import nn
 
 from jupyter_optim.errors import NotApplicable, OptimError
-from jupyter_optim.guard import undisturbed, versions
+from jupyter_optim.guard import affordable, undisturbed, versions
 from jupyter_optim.profiling.memory import weights_bytes
 from jupyter_optim.profiling.paired import PairedTiming, time_pair
 from jupyter_optim.progress import Progress
@@ -32,8 +31,6 @@ from jupyter_optim.techniques.technique import Change, Technique
 _NOTABLE_GAIN = 1.02
 """A gain below this is not worth a changed model, even where the interval clears 1."""
 _NOTABLY_SMALLER = 0.95
-_SPARE_MEMORY = 0.25
-"""Live weights are copied for the time of a transformation if they fit into this part of the free memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,26 +138,20 @@ def is_better(verdict: Verdict) -> bool:
     return verdict in ("faster", "smaller")
 
 
-def _affordable(model: nn.Module) -> bool:
-    """Whether there is memory for a copy of the weights."""
-    available: int = psutil.virtual_memory().available
-    return weights_bytes(model) < _SPARE_MEMORY * available
-
-
 def _guarded(model: nn.Module) -> contextlib.AbstractContextManager[None]:
     """The user's evaluate may do what it likes: a draft's weights are the live model's own."""
-    return undisturbed(model, parameters=_affordable(model))
+    return undisturbed(model, parameters=affordable(model))
 
 
 @contextlib.contextmanager
 def _guarded_weights(live: nn.Module) -> Iterator[None]:
     """The transformation must not write to the live weights: if it does, it is refused, and they are put back."""
     before = versions(live)
-    affordable = _affordable(live)
-    with undisturbed(live, parameters=affordable):
+    copied = affordable(live)
+    with undisturbed(live, parameters=copied):
         yield
         if versions(live) != before:
-            kept = "they were put back" if affordable else "and there was no memory for a copy to put back"
+            kept = "they were put back" if copied else "and there was no memory for a copy to put back"
             raise OptimError(f"the technique wrote to the live model's weights; {kept}")
 
 

@@ -382,7 +382,7 @@ class Session:
             ),
             accepted=kept, speedup=outcome.timing.speedup, predicted_speedup=assessment.predicted_speedup,
             size_ratio=outcome.size_ratio, quality=outcome.quality, before_ms=outcome.timing.before_ms,
-            after_ms=outcome.timing.after_ms, code=code,
+            after_ms=outcome.timing.after_ms, note=outcome.change.note, code=code,
         )  # fmt: skip
         if after is not None:
             self._undone.clear()
@@ -478,4 +478,5 @@ def _recommend(assessments: Mapping[str, Assessment], goal: Goal) -> tuple[Recom
     ]  # fmt: skip
     if goal in ("size", "memory"):
         return tuple(sorted(found, key=lambda each: each.predicted_size_ratio or 1.0))
-    return tuple(sorted(found, key=lambda each: -(each.predicted_speedup or 0.0)))
+    # what has no prediction stands before what would be slower
+    return tuple(sorted(found, key=lambda each: -(each.predicted_speedup or 1.0)))

@@ -20,6 +20,7 @@ class Step:
         speedup: time before over time after, from paired blocks; None if it failed.
         size_ratio: weight bytes after over before.
         quality: what it did to the answers.
+        note: what was done, in the technique's own words.
         report: the report after this step.
     """
 
@@ -37,6 +38,7 @@ class Step:
     before_ms: float | None = None
     after_ms: float | None = None
     took_s: float = 0.0
+    note: str = ""
     code: str = field(default="", repr=False)
     report: Report | None = field(default=None, repr=False)
 
@@ -46,7 +48,7 @@ class Step:
             technique=self.technique, label=self.label, options=self.options, verdict=self.verdict,
             reason=self.reason, accepted=self.accepted, undone=self.undone, speedup=self.speedup,
             predicted_speedup=self.predicted_speedup, size_ratio=self.size_ratio, quality=self.quality,
-            before_ms=self.before_ms, after_ms=self.after_ms, took_s=self.took_s,
+            before_ms=self.before_ms, after_ms=self.after_ms, took_s=self.took_s, note=self.note,
         )  # fmt: skip
 
 

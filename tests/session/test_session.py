@@ -162,6 +162,25 @@ def test_bad_arguments_are_refused_with_the_valid_ones() -> None:
     assert session.history == ()
 
 
+def test_a_technique_whose_source_raises_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jupyter_optim.techniques.precision import Bf16
+
+    def source(*_: Any) -> str:
+        raise KeyError("layers")
+
+    monkeypatch.setattr(Bf16, "source", source)
+    live = model()
+    answers, modules = live(X), list(live.modules())
+    session = jo.optimize(live, X)
+    step = session.apply("bf16", keep="always")
+    assert (step.verdict, step.accepted) == ("failed", False)
+    assert "KeyError" in step.reason
+    assert session.history == (step,)
+    assert session.undo() is None
+    assert torch.equal(live(X), answers)
+    assert all(a is b for a, b in zip(live.modules(), modules, strict=True))
+
+
 def test_a_second_piece_of_work_is_told_that_the_first_is_under_way() -> None:
     session = jo.optimize(model(), X)
     entered, leave = threading.Event(), threading.Event()

@@ -230,6 +230,7 @@ export interface StepRecord {
   readonly before_ms: number | null;
   readonly after_ms: number | null;
   readonly took_s: number;
+  readonly note?: string;
 }
 
 /** A measured value with its 95% confidence interval. */
@@ -509,7 +510,8 @@ export const DEFINITIONS: Definitions = {
       quality: {"anyOf": [{"$ref": "#/$defs/Quality"}, {"type": "null"}]},
       before_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       after_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
-      took_s: {"type": "number"}
+      took_s: {"type": "number"},
+      note: {"type": "string"}
     }
   },
   Interval: {

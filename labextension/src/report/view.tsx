@@ -305,7 +305,8 @@ function History({
               <td className="jp-JupyterOptimReport-number">{format.sizeChange(step.size_ratio)}</td>
               <td>{quality(step)}</td>
               <td>
-                <strong>{outcome(step, trans)}</strong> <Prose text={step.reason} />
+                <strong>{outcome(step, trans)}</strong>{' '}
+                <Prose text={(step.verdict === 'failed' ? step.reason : step.note) ?? ''} />
               </td>
             </tr>
           ))}
