@@ -104,6 +104,11 @@ class Capture:
         self._handles = []
         self._allowed.__exit__(None, None, None)
 
+    @property
+    def calling(self) -> bool:
+        """Whether this thread is within a module's call."""
+        return getattr(self._local, "depth", 0) > 0
+
     def workload(
         self, model: nn.Module | None = None, *, origin: Origin = "cell", expression: str | None = None
     ) -> Workload:

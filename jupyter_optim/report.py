@@ -233,8 +233,25 @@ class Line(_Data, frozen=True, kw_only=True):
     text: str
     ms: float
     share: float
+    """`ms` over the time of one execution, `LineTrace.total_ms`."""
+    self_ms: float | None = None
+    """Time in this line and in no other line of the user's that it calls."""
     bytes: int | None = None
+    """The most host memory that it held above what it started with."""
     estimated: bool = False
+    """Whether a part of the time was sampled, not traced."""
+
+
+class LineTrace(_Data, frozen=True, kw_only=True):
+    """How `lines` were got."""
+
+    total_ms: float | None
+    """Wall time of one execution: of the cell's run, or of one call."""
+    unattributed_ms: float | None
+    """Time of that in no line of the user's."""
+    status: Status
+    method: str
+    reason: str | None = None
 
 
 class Trace(_Data, frozen=True, kw_only=True):
@@ -336,6 +353,7 @@ class Report(_Data, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     recommendations: tuple[Recommendation, ...]
     history: tuple[StepRecord, ...]
+    line_trace: LineTrace | None = None
     cell: str | None = None
     """Text of the cell as the editor shows it, for the listing of hot lines."""
     partial: str | None = None

@@ -12,6 +12,8 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_loca
 from jupyter_optim.errors import InvalidModel, InvalidOption, OptimError, nearest
 from jupyter_optim.notebook import arguments, cell
 from jupyter_optim.notebook.arguments import Arguments
+from jupyter_optim.notebook.cells import CellNames
+from jupyter_optim.profiling.user_code import name_cells_by
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
@@ -125,7 +127,8 @@ class OptimizeMagics(Magics):
 
         ran = False
         try:
-            with watch(cell=placed.cell, filename=program.filename, lines=given.lines) as seen:
+            names = CellNames(self.shell, program.filename)
+            with watch(cell=placed.cell, cell_of=names, lines=given.lines) as seen:
                 ran = True
                 cell.run(self.shell, program)
         except cell.BodyRaised:
@@ -206,6 +209,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Register the magics; called by ``%load_ext jupyter_optim``."""
     magics = OptimizeMagics(ipython)
     ipython.register_magics(magics)
+    name_cells_by(CellNames(ipython))
     ipython.events.register("pre_run_cell", magics.remember_cell)
     ipython.events.register("post_run_cell", magics.end_cell)
 
@@ -217,3 +221,4 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     if isinstance(magics, OptimizeMagics):
         ipython.events.unregister("pre_run_cell", magics.remember_cell)
         ipython.events.unregister("post_run_cell", magics.end_cell)
+        name_cells_by(None)

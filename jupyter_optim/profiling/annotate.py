@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +30,8 @@ class ModuleRanges:
         self.modules: list[nn.Module] = []
         self.inputs: dict[int, tuple[Any, ...]] = {}
         """By module number: shapes and types of the positional inputs of its first call."""
+        self.on_open: Callable[[], None] | None = None
+        """Called before a range is opened."""
         self._numbers: dict[int, int] = {}
         self._local = threading.local()
         self._handles: list[Any] = []
@@ -64,6 +67,8 @@ class ModuleRanges:
     def _open(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if torch.compiler.is_compiling():
             return
+        if self.on_open is not None:
+            self.on_open()
         entered = _Range(f"{MODULE_RANGE}{self._number(module, args)}")
         stack = self._local.__dict__.setdefault("stack", [])
         stack.append((id(module), entered))

@@ -51,13 +51,16 @@ def _repeated(columns: Columns) -> NDArray[np.bool_]:
     return repeated & (columns.parent >= 0)
 
 
-def attribute(columns: Columns, modules: Sequence[nn.Module], root: nn.Module) -> Attribution:
-    """Assign each op of the trace to its module.
+def attribute(
+    columns: Columns, modules: Sequence[nn.Module], root: nn.Module, line_names: Sequence[str | None] = ()
+) -> Attribution:  # fmt: skip
+    """Assign each op of the trace to its module, and to the line that called it.
 
     Args:
         columns: the trace, with a range for each module call.
         modules: `modules[n]` is the module whose ranges are number n.
         root: the model; ops outside its calls are left out.
+        line_names: `line_names[n]` is what line number n is called.
     """
     paths = {id(module): path for path, module in root.named_modules()}
     numbers = {id(module): number for number, module in enumerate(modules)}
@@ -81,7 +84,16 @@ def attribute(columns: Columns, modules: Sequence[nn.Module], root: nn.Module) -
     basis = float(spent[is_op].sum()) if on_device else call_ns
 
     ops = _op_rows(
-        columns, is_op, module_row, spent, modules, paths, calls, basis, "cuda" if on_device else "cpu"
+        columns,
+        is_op,
+        module_row,
+        spent,
+        modules,
+        paths,
+        calls,
+        basis,
+        "cuda" if on_device else "cpu",
+        line_names,
     )
     rows = _module_rows(
         columns, inside, module_row, modules, paths, calls, basis, device if on_device else None
@@ -121,10 +133,13 @@ def _device_time(columns: Columns) -> Ints:
 def _op_rows(  # noqa: PLR0913, PLR0917 (columns of one table)
     columns: Columns, is_op: NDArray[np.bool_], module_row: Ints, spent: Ints,
     modules: Sequence[nn.Module], paths: Mapping[int, str], calls: int, basis: float, device: str,
+    line_names: Sequence[str | None],
 ) -> tuple[Op, ...]:  # fmt: skip
     rows = np.flatnonzero(is_op)
     number = np.where(module_row[rows] >= 0, columns.code[np.maximum(module_row[rows], 0)], -1)
-    key = columns.name[rows] * (len(modules) + 1) + number + 1
+    line_row = columns.innermost(Kind.LINE)[rows]
+    line = np.where((line_row >= 0) & bool(line_names), columns.code[np.maximum(line_row, 0)], -1)
+    key = (columns.name[rows] * (len(modules) + 1) + number + 1) * (len(line_names) + 1) + line + 1
     keys, inverse = np.unique(key, return_inverse=True)
     first = ~_repeated(columns)[rows]
     count = np.bincount(inverse, first, len(keys))
@@ -132,12 +147,13 @@ def _op_rows(  # noqa: PLR0913, PLR0917 (columns of one table)
     total_ns = np.bincount(inverse, first * columns.duration[rows], len(keys))
     result = []
     for i in np.argsort(-self_ns, kind="stable"):
-        name, module = divmod(int(keys[i]), len(modules) + 1)
+        rest, at_line = divmod(int(keys[i]), len(line_names) + 1)
+        name, module = divmod(rest, len(modules) + 1)
         result.append(
             Op(
                 name=columns.names[name], calls=float(count[i]) / calls, self_ms=float(self_ns[i]) / calls / 1e6,
                 total_ms=float(total_ns[i]) / calls / 1e6, share=float(self_ns[i]) / basis if basis else 0.0,
-                flops=None, bytes=None, bound=None, line=None, device=device,
+                flops=None, bytes=None, bound=None, line=line_names[at_line - 1] if at_line else None, device=device,
                 module=paths.get(id(modules[module - 1])) if module else None,
             )
         )  # fmt: skip

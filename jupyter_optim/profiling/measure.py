@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from jupyter_optim import tree
@@ -18,11 +19,15 @@ from jupyter_optim.hardware.environment import environment
 from jupyter_optim.profiling.annotate import ModuleRanges
 from jupyter_optim.profiling.attribute import NOTHING, Attribution, attribute
 from jupyter_optim.profiling.latency import Budget, latency_of, latency_of_run, time_calls
+from jupyter_optim.profiling.line_rows import LineRows, line_rows, name_of, no_lines
+from jupyter_optim.profiling.line_times import line_times
+from jupyter_optim.profiling.lines import LineRanges
 from jupyter_optim.profiling.memory import cuda_activations, memory_of
 from jupyter_optim.profiling.record import Recorder
 from jupyter_optim.profiling.trace import Columns
+from jupyter_optim.profiling.user_code import UserCode
 from jupyter_optim.progress import Progress
-from jupyter_optim.report import Energy, Flops, Hardware, Latency, Report, Trace, WorkloadInfo
+from jupyter_optim.report import Energy, Flops, Hardware, Latency, Op, Report, Trace, WorkloadInfo
 from jupyter_optim.workload import Workload, dtype_name
 
 EVENT_BUDGET = 20_000
@@ -43,6 +48,22 @@ class CellTrace:
 TraceOf = Callable[[], CellTrace | None]
 """Reads the cell's trace, if it was recorded."""
 
+LinesOf = Callable[[], LineRows]
+"""Reads the times of the cell's lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a workload was seen, and what was recorded of that run."""
+
+    cell: str | None = None
+    """The cell's text as the editor shows it."""
+    trace: TraceOf | None = None
+    lines: LinesOf | None = None
+    """None: the lines are those of the model's own code, as it is replayed."""
+    trace_path: Path | None = None
+    """Where to leave the Chrome trace, if anywhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -60,12 +81,10 @@ class _Figures:
     hardware: Hardware
     attribution: Attribution
     ranges: ModuleRanges
+    lines: LineRows
 
 
-def measure(
-    workload: Workload, progress: Progress, *, cell: str | None = None, cell_trace: TraceOf | None = None,
-    trace_path: Path | None = None,
-) -> Measurement:  # fmt: skip
+def measure(workload: Workload, progress: Progress, source: Source | None = None) -> Measurement:
     """Measure a workload.
 
     The model is as before afterwards, whatever happens.
@@ -75,25 +94,29 @@ def measure(
         Cancelled: the user said so.
     """
     progress.report(f"Measuring {type(workload.model).__name__}", 0.0)
+    source = source or Source()
+    cell_trace = source.trace
     if workload.origin == "call":
         workload, cell_trace = _first_call(workload)
     workload = workload.probed()
     figures = None
     if workload.obstacle is None:
         try:
-            figures = _replayed(workload, progress, trace_path)
+            figures = _replayed(workload, progress, source.trace_path)
         except OptimError:
             raise
         except Exception as error:  # noqa: BLE001 (the user's own forward may raise anything)
             workload = workload.not_replayed(error)
     figures = figures or _of_own_run(workload, cell_trace)
+    lines = figures.lines if source.lines is None else source.lines()
     report = Report(
         environment=environment(), workload=describe(workload), latency=figures.latency,
         memory=memory_of(workload, _activations(workload, figures.attribution)),
         flops=Flops(total=None, status="unavailable", method="", reason="operations are not counted yet"),
         energy=Energy(energy_j=None, status="unavailable", method="", reason="energy is not measured yet"),
-        hardware=figures.hardware, trace=_trace_info(workload, figures.attribution), ops=figures.attribution.ops,
-        modules=figures.attribution.modules, lines=(), findings=(), recommendations=(), history=(), cell=cell,
+        hardware=figures.hardware, trace=_trace_info(workload, figures.attribution),
+        ops=_with_caller(figures.attribution.ops, lines.caller), modules=figures.attribution.modules, lines=lines.rows,
+        line_trace=lines.trace, findings=(), recommendations=(), history=(), cell=source.cell,
     )  # fmt: skip
     paths = {id(module): path for path, module in workload.model.named_modules()}
     seen = figures.ranges
@@ -106,8 +129,8 @@ def _replayed(workload: Workload, progress: Progress, trace_path: Path | None) -
     with workload.undisturbed(workload.model):
         latency, hardware = _clean(workload, progress)
         progress.report(f"Tracing {type(workload.model).__name__}", 0.6)
-        attribution, ranges = _traced(workload, latency, trace_path)
-    return _Figures(latency, hardware, attribution, ranges)
+        attribution, ranges, lines = _traced(workload, latency, trace_path)
+    return _Figures(latency, hardware, attribution, ranges, lines)
 
 
 def _of_own_run(workload: Workload, cell_trace: TraceOf | None) -> _Figures:
@@ -120,8 +143,15 @@ def _of_own_run(workload: Workload, cell_trace: TraceOf | None) -> _Figures:
     return _Figures(
         latency_of_run(workload.call_ms, workload.batch_size, str(workload.obstacle)),
         Hardware(cpu_percent=None, rss_bytes=None, method="not sampled", reason=workload.obstacle),
-        attribution, ranges,
+        attribution, ranges, no_lines(str(workload.obstacle)),
     )  # fmt: skip
+
+
+def _with_caller(ops: tuple[Op, ...], caller: str | None) -> tuple[Op, ...]:
+    """`ops`, where those that no line of the model's own calls belong to the line that calls the model."""
+    if caller is None:
+        return ops
+    return tuple(op if op.line is not None else msgspec.structs.replace(op, line=caller) for op in ops)
 
 
 def _first_call(workload: Workload) -> tuple[Workload, TraceOf | None]:
@@ -160,20 +190,36 @@ def _clean(workload: Workload, progress: Progress) -> tuple[Latency, Hardware]:
     )  # fmt: skip
 
 
-def _traced(workload: Workload, latency: Latency, path: Path | None) -> tuple[Attribution, ModuleRanges]:
-    """Record a few replays with a range for each module call."""
-    ranges = ModuleRanges()
+def _traced(
+    workload: Workload, latency: Latency, path: Path | None
+) -> tuple[Attribution, ModuleRanges, LineRows]:
+    """Record a few replays with a range for each module call, and for each line of the user's."""
+    ranges, code = ModuleRanges(), UserCode()
     reason = Recorder.obstacle()
     if reason is not None:
-        return NOTHING, ranges
+        return NOTHING, ranges, no_lines(reason)
     usual_s = (latency.median_ms or 0.0) / 1e3
     calls = max(1, min(_TRACE_CALLS, int(_TRACE_S / max(usual_s, 1e-6))))
     inputs = [workload.fresh_inputs() for _ in range(calls)]
-    recorder = Recorder(memory=True)
-    with workload.mode.applied(workload.model), ranges, recording(recorder):
+    recorder, lines = Recorder(memory=True), LineRanges(code)
+    with workload.mode.applied(workload.model), ranges, recording(recorder), lines:
         for args, kwargs in inputs:
             workload.call(workload.model, args, kwargs)
-    return attribute(recorder.columns(keep=path), ranges.modules, workload.model), ranges
+    columns = recorder.columns(keep=path)
+    names = [name_of(place, code) for place in lines.lines]
+    attribution = attribute(columns, ranges.modules, workload.model, names)
+    if lines.obstacle is not None or attribution.call_ms is None:
+        return (
+            attribution,
+            ranges,
+            no_lines(lines.obstacle or "the trace holds no complete call of the model"),
+        )
+    rows = line_rows(
+        line_times(columns, lines.lines), code, total_ns=attribution.call_ms * attribution.calls * 1e6,
+        executions=attribution.calls, estimated=False,
+        method=f"a range for each line that ran, in a trace of {attribution.calls} calls",
+    )  # fmt: skip
+    return attribution, ranges, rows
 
 
 @contextmanager

@@ -49,6 +49,8 @@ class _Args(msgspec.Struct, gc=False):
     external_id: int = msgspec.field(name="External id", default=-1)
     bytes: int = msgspec.field(name="Bytes", default=0)
     device_type: int = msgspec.field(name="Device Type", default=-1)
+    sequence: int = msgspec.field(name="Sequence number", default=-1)
+    forward_thread: int = msgspec.field(name="Fwd thread id", default=0)
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -82,6 +84,10 @@ class Columns:
     duration: Ints
     thread: Ints
     external: Ints
+    sequence: Ints
+    """The number of the autograd node that an op made, or that it is the backward of; else -1."""
+    backward: NDArray[np.bool_]
+    """Whether `sequence` is that of a forward op elsewhere."""
     parent: Ints
     depth: Ints
     memory_at: Ints
@@ -128,6 +134,8 @@ def columns_of(events: list[_Event]) -> Columns:
     thread = np.fromiter((threads.setdefault(e.tid, len(threads)) for e in kept), np.int64, count)
     kind = np.fromiter((_CATEGORIES[e.cat] for e in kept), np.int64, count)
     external = np.fromiter((-1 if e.args is None else e.args.external_id for e in kept), np.int64, count)
+    sequence = np.fromiter((-1 if e.args is None else e.args.sequence for e in kept), np.int64, count)
+    backward = np.fromiter((e.args is not None and e.args.forward_thread > 0 for e in kept), np.bool_, count)
     stamps = np.fromiter((e.ts for e in kept), np.float64, count)
     memory = [e for e in events if e.name == "[memory]" and e.args is not None and e.args.device_type == 0]
     memory_at = np.fromiter((e.ts for e in memory), np.float64, len(memory))
@@ -142,7 +150,7 @@ def columns_of(events: list[_Event]) -> Columns:
     depth, parent = nesting(start, duration, thread)
     return Columns(
         names=names, name=name[order], kind=kind[order], code=code[order], start=start, duration=duration,
-        thread=thread, external=external[order], parent=parent, depth=depth,
+        thread=thread, external=external[order], sequence=sequence[order], backward=backward[order], parent=parent, depth=depth,
         memory_at=np.rint((memory_at - origin) * 1e3).astype(np.int64),
         memory_bytes=np.fromiter((e.args.bytes for e in memory if e.args is not None), np.int64, len(memory)),
     )  # fmt: skip

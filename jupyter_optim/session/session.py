@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
@@ -17,7 +16,7 @@ from torch import nn
 from jupyter_optim.analysis.findings import find
 from jupyter_optim.errors import Busy, Cancelled, InvalidOption, NotApplicable, OptimError
 from jupyter_optim.guard import rng_kept, versions
-from jupyter_optim.profiling.measure import Measurement, TraceOf, measure
+from jupyter_optim.profiling.measure import Measurement, Source, measure
 from jupyter_optim.progress import Listener, Progress
 from jupyter_optim.quality import Evaluate, MaxDrop, fidelity
 from jupyter_optim.report import Goal, Recommendation, Report
@@ -83,12 +82,10 @@ class Session:
 
     def __init__(
         self, workload: Workload, *, evaluate: Evaluate | None = None, max_drop: float | str = 0.01,
-        goal: Goal = "latency", cell: str | None = None, cell_trace: TraceOf | None = None,
-        trace_path: Path | None = None, progress: Progress | None = None,
+        goal: Goal = "latency", source: Source | None = None, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         self.configure(evaluate=evaluate, max_drop=max_drop, goal=goal)
-        self._cell, self._cell_trace, self._trace_path = cell, cell_trace, trace_path
-        self._workload = workload
+        self._workload, self._source = workload, source
         self._listeners: list[Listener] = []
         self._progress: Progress | None = None
         self._swap: Swapper = lambda swap: swap()
@@ -125,24 +122,18 @@ class Session:
         self._evaluate = evaluate
 
     def remeasure(
-        self, workload: Workload, *, cell: str | None = None, cell_trace: TraceOf | None = None,
-        trace_path: Path | None = None, progress: Progress | None = None,
-    ) -> Report:  # fmt: skip
+        self, workload: Workload, *, source: Source | None = None, progress: Progress | None = None
+    ) -> Report:
         """Go on with another workload of the same model: the history stays."""
-        before = self._workload, self._cell, self._cell_trace, self._trace_path
-        self._workload, self._cell, self._cell_trace, self._trace_path = (
-            workload,
-            cell,
-            cell_trace,
-            trace_path,
-        )
+        before = self._workload, self._source
+        self._workload, self._source = workload, source
         try:
             with self._work(f"measuring {type(workload.model).__name__}", progress) as own:
                 self._settle(_State(self._measured(own)))
                 self._reference = None
                 self._assess(own)
         except BaseException:
-            self._workload, self._cell, self._cell_trace, self._trace_path = before
+            self._workload, self._source = before
             raise
         return self.report
 
@@ -315,13 +306,7 @@ class Session:
             listener(text, fraction)
 
     def _measured(self, progress: Progress) -> Measurement:
-        return measure(
-            self._workload,
-            progress,
-            cell=self._cell,
-            cell_trace=self._cell_trace,
-            trace_path=self._trace_path,
-        )
+        return measure(self._workload, progress, self._source)
 
     def _settle(self, state: _State) -> None:
         """`state` is the model as it is now, measured anew."""

@@ -11,7 +11,7 @@ from torch import nn
 
 from jupyter_optim.capture import Capture
 from jupyter_optim.errors import InvalidOption, OptimError
-from jupyter_optim.profiling.measure import TraceOf
+from jupyter_optim.profiling.measure import Source
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import Evaluate
 from jupyter_optim.report import Goal
@@ -55,8 +55,7 @@ def current() -> Session:
 
 def open_session(
     workload: Workload, *, evaluate: Evaluate | None = None, max_drop: float | str | None = None,
-    goal: str | None = None, cell: str | None = None, cell_trace: TraceOf | None = None,
-    trace_path: Path | None = None, progress: Progress | None = None,
+    goal: str | None = None, source: Source | None = None, progress: Progress | None = None,
 ) -> Session:  # fmt: skip
     """The session of the workload's model, measured on this workload: the one it has, or a new one.
 
@@ -66,14 +65,11 @@ def open_session(
     session = model.__dict__.get(CARRIED)
     if isinstance(session, Session):
         session.configure(evaluate=evaluate, max_drop=max_drop, goal=goal)
-        session.remeasure(
-            workload, cell=cell, cell_trace=cell_trace, trace_path=trace_path, progress=progress
-        )
+        session.remeasure(workload, source=source, progress=progress)
     else:
         session = Session(
             workload, evaluate=evaluate, max_drop=0.01 if max_drop is None else max_drop,
-            goal=checked_goal(goal or "latency"), cell=cell, cell_trace=cell_trace, trace_path=trace_path,
-            progress=progress,
+            goal=checked_goal(goal or "latency"), source=source, progress=progress,
         )  # fmt: skip
         object.__setattr__(model, CARRIED, session)
     _newest[:] = [session]
@@ -113,8 +109,9 @@ def optimize_expression(
     if names:
         workload = workload.as_expression(_runner(code, namespace, names, workload.model))
     return open_session(
-        workload, evaluate=evaluate, max_drop=max_drop, goal=goal, trace_path=trace_path, progress=progress
-    )
+        workload, evaluate=evaluate, max_drop=max_drop, goal=goal, source=Source(trace_path=trace_path),
+        progress=progress,
+    )  # fmt: skip
 
 
 def _names_of(expression: str, namespace: dict[str, Any], model: nn.Module) -> list[str]:

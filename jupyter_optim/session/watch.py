@@ -1,19 +1,28 @@
-"""Watch a cell's own run: find the model it calls, and record its first calls."""
+"""Watch a cell's own run: find the model it calls, record its first calls, and time its lines."""
 
 from __future__ import annotations
 
 import re
 import time
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 from torch import nn
 
 from jupyter_optim.capture import Capture, Root
 from jupyter_optim.profiling.annotate import ModuleRanges
-from jupyter_optim.profiling.measure import EVENT_BUDGET, CellTrace
+from jupyter_optim.profiling.line_rows import LineRows, line_rows, no_lines
+from jupyter_optim.profiling.line_times import LineTimes, line_times, with_samples
+from jupyter_optim.profiling.lines import LineRanges
+from jupyter_optim.profiling.measure import EVENT_BUDGET, CellTrace, Source
 from jupyter_optim.profiling.record import Recorder
+from jupyter_optim.profiling.stack_sampler import Place, StackSampler
+from jupyter_optim.profiling.trace import Columns, Kind
+from jupyter_optim.profiling.user_code import CellOf, UserCode
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import Evaluate
 from jupyter_optim.session.session import Session
@@ -28,43 +37,77 @@ _RECORDED_S = 1.0
 class Watch:
     """``with watch(cell=text) as seen: run()``, then ``seen.session()``.
 
-    The recording ends when it is large or long enough, and the cell goes on without it.
+    The recording ends when it is large or long enough, and the cell goes on without it: from then on its lines are
+    sampled. If no model was called by then, a second recording is made of the first calls.
     """
 
-    def __init__(self, cell: str | None) -> None:
+    def __init__(self, cell: str | None, cell_of: CellOf | None, *, lines: bool) -> None:
         self._cell = cell
+        self._code = UserCode(cell_of)
         self._capture = Capture(on_call=self._after_call)
         self._ranges = ModuleRanges()
-        self._recorder: Recorder | None = None
+        self._lines = LineRanges(self._code, on_end=self._lines_ended) if lines else None
+        self._sampler = StackSampler(self._code, ready=self._untraced) if lines else None
+        self._recorders: list[Recorder] = []
+        self._watching_calls = False
+        self._stack = ExitStack()
         self._began = 0.0
 
     def __enter__(self) -> Self:
         # a profiler of the cell's own would get in the way of ours
-        if Recorder.obstacle() is None and not re.search(r"profil", self._cell or "", re.IGNORECASE):
-            self._recorder = Recorder(memory=True)
-            self._ranges.__enter__()
-            self._recorder.start()
-        self._capture.__enter__()
-        self._began = time.perf_counter()
+        recorded = Recorder.obstacle() is None and not re.search(r"profil", self._cell or "", re.IGNORECASE)
+        with ExitStack() as stack:
+            if recorded:
+                self._ranges.__enter__()
+                stack.callback(self._stop)
+                self._watching_calls = True
+                self._record()
+            stack.enter_context(self._capture)
+            self._began = time.perf_counter()
+            if self._sampler is not None:
+                stack.enter_context(self._sampler)
+            if self._lines is not None and recorded:
+                # last: it would trace us
+                stack.enter_context(self._lines)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._capture.__exit__(kind, error, trace)
-        self._stop()
+        self._stack.__exit__(kind, error, trace)
+
+    def _record(self) -> None:
+        self._ranges.on_open = None
+        self._recorders.append(Recorder(memory=True))
+        self._recorders[-1].start()
+
+    def _stop(self) -> None:
+        if self._lines is not None:
+            self._lines.stop()
+        if self._watching_calls:
+            self._watching_calls = False
+            self._recorders[-1].stop()
+            self._ranges.__exit__(None, None, None)
+
+    def _lines_ended(self) -> None:
+        """What is recorded before the first call can grow without end: go on when that begins."""
+        if self._watching_calls and not self._capture.roots and not self._capture.calling:
+            self._recorders[-1].stop()
+            self._ranges.on_open = self._record
 
     def _after_call(self, root: Root) -> None:
-        ranges = sum(len(each.times_ms) for each in self._capture.roots.values()) * max(
-            1, len(self._ranges.modules)
-        )
+        calls = sum(len(each.times_ms) for each in self._capture.roots.values())
+        ranges = calls * max(1, len(self._ranges.modules))
         if ranges * _EVENTS_PER_RANGE > EVENT_BUDGET or time.perf_counter() - self._began > _RECORDED_S:
             self._stop()
 
-    def _stop(self) -> None:
-        if self._recorder is not None and self._recorder.running:
-            self._recorder.stop()
-            self._ranges.__exit__(None, None, None)
+    def _untraced(self) -> bool:
+        """Whether lines are not traced now; called by the sampler, in its thread."""
+        if self._lines is None or not self._lines.running:
+            return True
+        self._lines.expired = time.perf_counter() - self._began > _RECORDED_S
+        return False
 
     def session(
         self, model: nn.Module | None = None, *, evaluate: Evaluate | None = None,
@@ -78,28 +121,70 @@ class Watch:
             OptimError: with the reason; the model is as before.
         """
         workload = self._capture.workload(model)
+        root = workload.model
+        source = Source(
+            cell=self._cell, trace=self._trace, lines=lambda: self._line_rows(root), trace_path=trace_path
+        )
         return open_session(
-            workload, evaluate=evaluate, max_drop=max_drop, goal=goal, cell=self._cell, cell_trace=self._trace,
-            trace_path=trace_path, progress=progress,
-        )  # fmt: skip
+            workload, evaluate=evaluate, max_drop=max_drop, goal=goal, source=source, progress=progress
+        )
 
     def _trace(self) -> CellTrace | None:
-        """What was recorded; read only where the model cannot be replayed."""
-        if self._recorder is None:
+        """What was recorded of the model's calls; read only where the model cannot be replayed."""
+        if not self._recorders:
             return None
-        return CellTrace(self._recorder.columns(), self._ranges)
+        return CellTrace(
+            self._columns if len(self._recorders) == 1 else self._recorders[-1].columns(), self._ranges
+        )
+
+    @cached_property
+    def _columns(self) -> Columns:
+        """The first recording: the one with the lines."""
+        return self._recorders[0].columns()
+
+    def _line_rows(self, root: nn.Module) -> LineRows:
+        """The times of the cell's lines, which stay those of its own run whatever is changed later."""
+        if self._lines is None or self._sampler is None:
+            return no_lines("--no-lines was given")
+        traced = bool(self._recorders) and self._lines.obstacle is None
+        times, caller = LineTimes(), None
+        if traced:
+            times = line_times(self._columns, self._lines.lines)
+            caller = _caller(self._columns, self._lines.lines, self._ranges, root)
+        if self._sampler.samples:
+            times = with_samples(times, self._sampler)
+        total_ns = (self._capture.run_ms or 0.0) * 1e6
+        sampled = f"{self._sampler.samples} samples of the stack"
+        method = "a range for each line that ran, in a trace of the cell's own run"
+        if not traced:
+            method = f"{sampled} during the cell's own run"
+        elif self._sampler.samples:
+            method += f"; {sampled} after its first {(total_ns - self._sampler.total_ns) / 1e9:.2g} s"
+        reason = self._lines.obstacle if self._recorders else "the cell has a profiler of its own"
+        return line_rows(
+            times, self._code, total_ns=total_ns, estimated=self._sampler.samples > 0, method=method, reason=reason,
+            caller=caller,
+        )  # fmt: skip
 
 
-def watch(
-    *, cell: str | None = None, source: str = "this cell", filename: str | None = None, lines: bool = True
-) -> Watch:  # fmt: skip
+def watch(*, cell: str | None = None, cell_of: CellOf | None = None, lines: bool = True) -> Watch:
     """A context manager around a cell's own run.
 
     Args:
         cell: the cell's text as the editor shows it.
-        source: what lines of this text are called in the report.
-        filename: under which the text was compiled.
+        cell_of: says which cell was compiled under a file name.
         lines: whether to attribute time to lines.
     """
-    del source, filename, lines  # lines are not attributed yet
-    return Watch(cell)
+    return Watch(cell, cell_of, lines=lines)
+
+
+def _caller(columns: Columns, lines: list[Place], ranges: ModuleRanges, root: nn.Module) -> Place | None:
+    """The line that most of the time of the model's calls lies in."""
+    number = next((n for n, module in enumerate(ranges.modules) if module is root), -1)
+    rows = np.flatnonzero((columns.kind == Kind.MODULE) & (columns.code == number))
+    around = columns.innermost(Kind.LINE)[rows]
+    rows, around = rows[around >= 0], around[around >= 0]
+    if len(rows) == 0:
+        return None
+    spent = np.bincount(columns.code[around], columns.duration[rows])
+    return lines[int(spent.argmax())]

@@ -250,8 +250,8 @@ class Watch:
     before = after = during = staticmethod(lambda: None)
     seen: list = []
 
-    def __init__(self, *, cell=None, source="this cell", filename=None, lines=True):
-        Watch.seen.append(types.SimpleNamespace(cell=cell, filename=filename, lines=lines))
+    def __init__(self, *, cell=None, cell_of=None, lines=True):
+        Watch.seen.append(types.SimpleNamespace(cell=cell, cell_of=cell_of, lines=lines))
 
     def __enter__(self):
         Watch.before()

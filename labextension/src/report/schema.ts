@@ -23,6 +23,7 @@ export interface Report {
   readonly findings: ReadonlyArray<Finding>;
   readonly recommendations: ReadonlyArray<Recommendation>;
   readonly history: ReadonlyArray<StepRecord>;
+  readonly line_trace?: LineTrace | null;
   readonly cell?: string | null;
   readonly partial?: string | null;
 }
@@ -186,6 +187,7 @@ export interface Line {
   readonly text: string;
   readonly ms: number;
   readonly share: number;
+  readonly self_ms?: number | null;
   readonly bytes?: number | null;
   readonly estimated?: boolean;
 }
@@ -250,6 +252,15 @@ export interface Quality {
   readonly details?: { readonly [key: string]: number };
 }
 
+/** How `lines` were got. */
+export interface LineTrace {
+  readonly total_ms: number | null;
+  readonly unattributed_ms: number | null;
+  readonly status: 'estimated' | 'measured' | 'unavailable';
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
 export const DEFINITIONS: Definitions = {
   Report: {
     type: 'object',
@@ -270,6 +281,7 @@ export const DEFINITIONS: Definitions = {
       findings: {"type": "array", "items": {"$ref": "#/$defs/Finding"}},
       recommendations: {"type": "array", "items": {"$ref": "#/$defs/Recommendation"}},
       history: {"type": "array", "items": {"$ref": "#/$defs/StepRecord"}},
+      line_trace: {"anyOf": [{"$ref": "#/$defs/LineTrace"}, {"type": "null"}]},
       cell: {"anyOf": [{"type": "string"}, {"type": "null"}]},
       partial: {"anyOf": [{"type": "string"}, {"type": "null"}]}
     }
@@ -461,6 +473,7 @@ export const DEFINITIONS: Definitions = {
       text: {"type": "string"},
       ms: {"type": "number"},
       share: {"type": "number"},
+      self_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
       estimated: {"type": "boolean"}
     }
@@ -533,6 +546,17 @@ export const DEFINITIONS: Definitions = {
       drop: {"type": "number"},
       max_drop: {"type": "number"},
       details: {"type": "object", "additionalProperties": {"type": "number"}}
+    }
+  },
+  LineTrace: {
+    type: 'object',
+    required: ["total_ms", "unattributed_ms", "status", "method"],
+    properties: {
+      total_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      unattributed_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      status: {"enum": ["estimated", "measured", "unavailable"]},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
     }
   }
 };
