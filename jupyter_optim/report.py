@@ -142,6 +142,24 @@ class Latency(_Data, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+HolderKind = Literal[
+    "weights", "inputs", "activations", "gradients", "optimizer state", "temporaries", "other tensors"
+]
+
+
+class Holder(_Data, frozen=True, kw_only=True):
+    """What holds memory at the moment when most is held."""
+
+    kind: HolderKind
+    bytes: int
+    blocks: int
+    """Number of allocations."""
+    op: str | None = None
+    """The op that allocated it; None for the sum of a kind."""
+    module: str | None = None
+    line: str | None = None
+
+
 class Memory(_Data, frozen=True, kw_only=True):
     """Bytes held by tensors during one call."""
 
@@ -155,6 +173,12 @@ class Memory(_Data, frozen=True, kw_only=True):
     status: Status
     method: str
     reason: str | None = None
+    at_peak: tuple[Holder, ...] = ()
+    """What is held at the peak, by kind; the sum is `peak_bytes`."""
+    holders: tuple[Holder, ...] = ()
+    """The ops that allocated most of what is held then."""
+    timeline: tuple[tuple[float, int], ...] = ()
+    """Milliseconds since the traced call began, and the bytes held, weights and inputs included."""
 
 
 class Flops(_Data, frozen=True, kw_only=True):

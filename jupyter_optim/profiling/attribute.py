@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from jupyter_optim.profiling.memory_trace import Peak, peak_of
 from jupyter_optim.profiling.trace import Columns, Ints, Kind
 from jupyter_optim.report import ModuleRow, Op
 
@@ -23,10 +24,11 @@ class Attribution:
     call_ms: float | None
     unattributed_ms: float | None
     events: int
-    activations_bytes: int | None
+    peak: Peak | None = None
+    """Of the memory, in the call that held most."""
 
 
-NOTHING = Attribution((), (), 0, None, None, 0, None)
+NOTHING = Attribution((), (), 0, None, None, 0)
 """What is known where nothing could be traced."""
 
 
@@ -73,7 +75,7 @@ def attribute(
     outermost = roots[~inside[np.maximum(columns.parent[roots], 0)] | (columns.parent[roots] < 0)]
     calls = len(outermost)
     if calls == 0:
-        return Attribution((), (), 0, None, None, size, None)
+        return Attribution((), (), 0, None, None, size)
 
     own = columns.exclusive()
     device = _device_time(columns)
@@ -102,7 +104,7 @@ def attribute(
     return Attribution(
         ops=ops, modules=rows, calls=calls, call_ms=call_ns / calls / 1e6,
         unattributed_ms=max(0.0, call_ns - in_ops) / calls / 1e6, events=size,
-        activations_bytes=_peak(columns, outermost),
+        peak=_peak(columns, outermost, paths, modules, line_names),
     )  # fmt: skip
 
 
@@ -203,17 +205,13 @@ def own_bytes(module: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in own)
 
 
-def _peak(columns: Columns, calls: Ints) -> int | None:
-    """The most host memory that one call held at a time, above what it started with."""
-    if len(columns.memory_at) == 0:
-        return None
-    order = np.argsort(columns.memory_at, kind="stable")
-    at, held = columns.memory_at[order], np.cumsum(columns.memory_bytes[order])
-    peak = 0
-    for row in calls:
-        low = np.searchsorted(at, columns.start[row])
-        high = np.searchsorted(at, columns.start[row] + columns.duration[row], side="right")
-        if high > low:
-            before = int(held[low - 1]) if low else 0
-            peak = max(peak, int(held[low:high].max()) - before)
-    return peak
+def _peak(
+    columns: Columns, calls: Ints, paths: Mapping[int, str], modules: Sequence[nn.Module],
+    line_names: Sequence[str | None],
+) -> Peak | None:  # fmt: skip
+    """The peak of the call that held most above what it started with."""
+    risen = columns.memory.risen(columns.start[calls], columns.duration[calls])
+    row = calls[int(risen.argmax())]
+    start = int(columns.start[row])
+    end = start + int(columns.duration[row])
+    return peak_of(columns, start, end, paths=paths, modules=modules, line_names=line_names)

@@ -172,15 +172,8 @@ def _makers(columns: Columns) -> Mapping[int, int]:
 
 def _held(columns: Columns, lines: Sequence[Place], rows: Ints) -> dict[Place, int]:
     found: dict[Place, int] = {}
-    if len(columns.memory_at) == 0:
-        return found
-    order = np.argsort(columns.memory_at, kind="stable")
-    at, held = columns.memory_at[order], np.cumsum(columns.memory_bytes[order])
-    low = np.searchsorted(at, columns.start[rows])
-    high = np.searchsorted(at, columns.start[rows] + columns.duration[rows], side="right")
-    for row, first, last in zip(rows[high > low], low[high > low], high[high > low], strict=True):
-        before = int(held[first - 1]) if first else 0
-        risen = int(held[first:last].max()) - before
+    risen = columns.memory.risen(columns.start[rows], columns.duration[rows])
+    for row, most in zip(rows[risen > 0], risen[risen > 0], strict=True):
         place = lines[columns.code[row]]
-        found[place] = max(found.get(place, 0), risen)
+        found[place] = max(found.get(place, 0), int(most))
     return found

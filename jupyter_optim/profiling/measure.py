@@ -111,7 +111,7 @@ def measure(workload: Workload, progress: Progress, source: Source | None = None
     lines = figures.lines if source.lines is None else source.lines()
     report = Report(
         environment=environment(), workload=describe(workload), latency=figures.latency,
-        memory=memory_of(workload, _activations(workload, figures.attribution)),
+        memory=memory_of(workload, figures.attribution.peak, _on_device(workload)),
         flops=Flops(total=None, status="unavailable", method="", reason="operations are not counted yet"),
         energy=Energy(energy_j=None, status="unavailable", method="", reason="energy is not measured yet"),
         hardware=figures.hardware, trace=_trace_info(workload, figures.attribution),
@@ -234,11 +234,11 @@ def recording(recorder: Recorder | None) -> Iterator[None]:
             recorder.stop()
 
 
-def _activations(workload: Workload, attribution: Attribution) -> int | None:
+def _on_device(workload: Workload) -> int | None:
     if workload.device.type == "cuda" and workload.obstacle is None:
         with workload.undisturbed(workload.model):
             return cuda_activations(workload)
-    return attribution.activations_bytes
+    return None
 
 
 def _trace_info(workload: Workload, attribution: Attribution) -> Trace:

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from jupyter_optim import tree
-from jupyter_optim.report import Memory
+from jupyter_optim.profiling.memory_trace import Peak
+from jupyter_optim.report import Holder, Memory
 from jupyter_optim.workload import Workload
 
 
@@ -65,19 +66,35 @@ def _packed_parameters(module: nn.Module) -> int:
     return int(own()) if callable(own) else 0
 
 
-def memory_of(workload: Workload, activations: int | None) -> Memory:
-    """Memory figures of one call, given the most that it held above what it started with (host memory)."""
+def memory_of(workload: Workload, peak: Peak | None, on_device: int | None = None) -> Memory:
+    """Memory figures of one call.
+
+    Args:
+        workload: whose call it is.
+        peak: who held what, from the trace of a call.
+        on_device: on an accelerator, the most that its allocator held above what a call began with.
+    """
     weights = weights_bytes(workload.model)
     inputs = _storage_bytes(t for t in tree.tensors((workload.args, workload.kwargs)) if not t.is_nested)
     parameters = sum(0 if _is_lazy(p) else p.numel() for p in workload.model.parameters())
     parameters += sum(_packed_parameters(module) for module in workload.model.modules())
-    reason = None if activations is not None else "the profiler reported no memory events"
+    activations = on_device if on_device is not None else peak.bytes if peak is not None else None
+    if activations is None:
+        return Memory(
+            peak_bytes=None, weights_bytes=weights, activations_bytes=None, parameters=parameters,
+            status="unavailable", method="", reason="the profiler reported no memory events",
+        )  # fmt: skip
+    before = (
+        Holder(kind="weights", bytes=weights, blocks=len(list(workload.model.parameters()))),
+        Holder(kind="inputs", bytes=inputs, blocks=len(list(tree.tensors((workload.args, workload.kwargs))))),
+    )
+    kinds, holders, timeline = (peak.kinds, peak.holders, peak.timeline) if peak is not None else ((), (), ())
     return Memory(
-        peak_bytes=weights + inputs + activations if activations is not None else None, weights_bytes=weights,
-        activations_bytes=activations, parameters=parameters,
-        status="measured" if activations is not None else "unavailable",
+        peak_bytes=weights + inputs + activations, weights_bytes=weights, activations_bytes=activations,
+        parameters=parameters, status="measured",
         method="weights, buffers and inputs, and the most that the allocator held besides during one traced call",
-        reason=reason,
+        at_peak=tuple(each for each in (*before, *kinds) if each.bytes), holders=holders,
+        timeline=tuple((at_ms, weights + inputs + held) for at_ms, held in timeline),
     )  # fmt: skip
 
 

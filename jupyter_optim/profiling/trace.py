@@ -48,6 +48,7 @@ _CATEGORIES = {
 class _Args(msgspec.Struct, gc=False):
     external_id: int = msgspec.field(name="External id", default=-1)
     bytes: int = msgspec.field(name="Bytes", default=0)
+    address: int = msgspec.field(name="Addr", default=0)
     device_type: int = msgspec.field(name="Device Type", default=-1)
     sequence: int = msgspec.field(name="Sequence number", default=-1)
     forward_thread: int = msgspec.field(name="Fwd thread id", default=0)
@@ -65,6 +66,32 @@ class _Event(msgspec.Struct, gc=False):
 
 class _File(msgspec.Struct):
     traceEvents: list[_Event]  # noqa: N815 (the format's own name)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEvents:
+    """Allocations (positive `bytes`) and releases (negative) of one kind of memory, in order of time."""
+
+    at: Ints
+    bytes: Ints
+    address: Ints
+    thread: Ints
+    """Numbers as in `Columns.thread`; -1 for one that ran no op."""
+    device: str
+    """``cpu`` or ``cuda``."""
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def risen(self, start: Ints, duration: Ints) -> Ints:
+        """For each interval, the most that was held in it, above what was held as it began."""
+        held = np.cumsum(self.bytes)
+        low, high = np.searchsorted(self.at, start), np.searchsorted(self.at, start + duration, side="right")
+        peaks = np.zeros(len(start), np.int64)
+        for i in np.flatnonzero(high > low):
+            before = int(held[low[i] - 1]) if low[i] else 0
+            peaks[i] = int(held[low[i] : high[i]].max()) - before
+        return peaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +117,8 @@ class Columns:
     """Whether `sequence` is that of a forward op elsewhere."""
     parent: Ints
     depth: Ints
-    memory_at: Ints
-    memory_bytes: Ints
-    """Allocations (positive) and releases (negative) of host memory."""
+    memory: MemoryEvents
+    """Of the accelerator if its memory was used, else of the host."""
 
     def __len__(self) -> int:
         return len(self.name)
@@ -137,8 +163,6 @@ def columns_of(events: list[_Event]) -> Columns:
     sequence = np.fromiter((-1 if e.args is None else e.args.sequence for e in kept), np.int64, count)
     backward = np.fromiter((e.args is not None and e.args.forward_thread > 0 for e in kept), np.bool_, count)
     stamps = np.fromiter((e.ts for e in kept), np.float64, count)
-    memory = [e for e in events if e.name == "[memory]" and e.args is not None and e.args.device_type == 0]
-    memory_at = np.fromiter((e.ts for e in memory), np.float64, len(memory))
     origin = stamps.min() if count else 0.0
     start = np.rint((stamps - origin) * 1e3).astype(np.int64)
     duration = np.rint(np.fromiter((e.dur for e in kept), np.float64, count) * 1e3).astype(np.int64)
@@ -151,8 +175,26 @@ def columns_of(events: list[_Event]) -> Columns:
     return Columns(
         names=names, name=name[order], kind=kind[order], code=code[order], start=start, duration=duration,
         thread=thread, external=external[order], sequence=sequence[order], backward=backward[order], parent=parent, depth=depth,
-        memory_at=np.rint((memory_at - origin) * 1e3).astype(np.int64),
-        memory_bytes=np.fromiter((e.args.bytes for e in memory if e.args is not None), np.int64, len(memory)),
+        memory=_memory(events, origin, threads),
+    )  # fmt: skip
+
+
+_CUDA = 1
+"""`c10::DeviceType` of CUDA devices; the host is 0."""
+
+
+def _memory(events: list[_Event], origin: float, threads: dict[Any, int]) -> MemoryEvents:
+    found = [(e, e.args) for e in events if e.name == "[memory]" and e.args is not None]
+    kind = _CUDA if any(args.device_type == _CUDA for _, args in found) else 0
+    found = [(e, args) for e, args in found if args.device_type == kind]
+    count = len(found)
+    at = np.rint((np.fromiter((e.ts for e, _ in found), np.float64, count) - origin) * 1e3).astype(np.int64)
+    order = np.argsort(at, kind="stable")
+    return MemoryEvents(
+        at=at[order], bytes=np.fromiter((args.bytes for _, args in found), np.int64, count)[order],
+        address=np.fromiter((args.address for _, args in found), np.uint64, count).astype(np.int64)[order],
+        thread=np.fromiter((threads.get(e.tid, -1) for e, _ in found), np.int64, count)[order],
+        device="cuda" if kind == _CUDA else "cpu",
     )  # fmt: skip
 
 
