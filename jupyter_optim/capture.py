@@ -17,7 +17,7 @@ from jupyter_optim import tree
 from jupyter_optim.errors import NoModelCalled
 from jupyter_optim.guard import versions
 from jupyter_optim.quiet import hooks_allowed
-from jupyter_optim.report import Origin, Signature
+from jupyter_optim.report import Origin, OtherModel, Signature
 from jupyter_optim.workload import CallMode, Workload, signature_text
 
 _SIGNATURES = 64
@@ -29,6 +29,7 @@ _CHECKED_CALLS = 16
 MEMORY_CAP_BYTES = 512 * 2**20
 """Inputs are copied up to this many bytes in all; beyond it they are kept by reference and checked."""
 
+_OTHERS = 10
 _LOSSES = ("torch.nn.modules.loss",)
 
 
@@ -63,6 +64,8 @@ class Root:
     other_ms: float = 0.0
     """Of calls whose signature came when enough were kept already."""
     writes_parameters: bool = False
+    weights: tuple[int, ...] = ()
+    """What `versions` said before the first call."""
 
     @property
     def total_ms(self) -> float:
@@ -134,7 +137,7 @@ class Capture:
             model=root.model, args=kept.args, kwargs=kept.kwargs, mode=kept.mode, origin=origin,
             signatures=tuple(signatures), calls=len(root.times_ms), cell_ms=self.run_ms, call_ms=tuple(root.times_ms),
             expression=expression, obstacle=obstacle,
-            writes_parameters=root.writes_parameters,
+            writes_parameters=root.writes_parameters, others=self._others(root), trains=_trains(root),
         )  # fmt: skip
 
     def _root(self, model: nn.Module | None) -> Root:
@@ -150,6 +153,14 @@ class Capture:
         # a loss is a module too, but nobody means it while there is another
         candidates = [root for root in self.roots.values() if type(root.model).__module__ not in _LOSSES]
         return max(candidates or self.roots.values(), key=lambda root: root.total_ms)
+
+    def _others(self, chosen: Root) -> tuple[OtherModel, ...]:
+        found = [
+            OtherModel(model=type(root.model).__name__, calls=len(root.times_ms), total_ms=root.total_ms)
+            for root in self.roots.values()
+            if root is not chosen and type(root.model).__module__ not in _LOSSES
+        ]
+        return tuple(sorted(found, key=lambda each: -each.total_ms)[:_OTHERS])
 
     def _seen(self) -> str:
         names = sorted({type(root.model).__name__ for root in self.roots.values()})
@@ -174,17 +185,20 @@ class Capture:
             local.weights = versions(module) if checked else None
             local.began = time.perf_counter()
 
-    def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def _after(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
         if torch.compiler.is_compiling():
             return
+        # a call that raised is told without its keyword inputs, whatever was asked for at registration
+        raised = len(rest) < 2
+        kwargs: dict[str, Any] = {} if raised else rest[0]
         local = self._local
         depth = getattr(local, "depth", 0)
         if depth == 0:
             return  # this call began before the capture did
         local.depth = depth - 1
-        if depth == 1:
+        if depth == 1 and not raised:
             elapsed_ms = (time.perf_counter() - local.began) * 1e3
-            root = self.roots.setdefault(id(module), Root(module))
+            root = self.roots.setdefault(id(module), Root(module, weights=local.weights or ()))
             root.times_ms.append(elapsed_ms)
             if local.weights is not None:
                 root.writes_parameters |= versions(module) != local.weights
@@ -236,3 +250,9 @@ def _key(inputs: tuple[Any, ...] | dict[str, Any]) -> Hashable:
         else:
             parts.append((name, signature_text((value,), {})))
     return tuple(parts)
+
+
+def _trains(root: Root) -> bool:
+    """Whether the run changed the weights, or left gradients."""
+    changed = bool(root.weights) and versions(root.model) != root.weights
+    return changed or any(parameter.grad is not None for parameter in root.model.parameters())

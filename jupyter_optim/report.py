@@ -92,6 +92,14 @@ class Signature(_Data, frozen=True, kw_only=True):
     """Whether the figures of this report belong to this signature."""
 
 
+class OtherModel(_Data, frozen=True, kw_only=True):
+    """A model that was called too, and is not the one that was measured."""
+
+    model: str
+    calls: int
+    total_ms: float
+
+
 class WorkloadInfo(_Data, frozen=True, kw_only=True):
     """What was measured: the model, and how it was called."""
 
@@ -116,6 +124,9 @@ class WorkloadInfo(_Data, frozen=True, kw_only=True):
     """Wall time of the cell's own run."""
     model_ms: float | None
     """Wall time of that run which was spent inside this model's calls."""
+    others: tuple[OtherModel, ...] = ()
+    trains: bool | None = None
+    """Whether weights were changed, or gradients left, by the run that was watched; None if none was."""
     replayed: bool
     """False: the model could not be called again, so all figures come from the cell's own run."""
     reason: str | None
@@ -160,6 +171,14 @@ class Holder(_Data, frozen=True, kw_only=True):
     line: str | None = None
 
 
+class HeldAt(_Data, frozen=True, kw_only=True):
+    """One point of a curve of memory over time."""
+
+    ms: float
+    """Since the traced call began."""
+    bytes: int
+
+
 class Memory(_Data, frozen=True, kw_only=True):
     """Bytes held by tensors during one call."""
 
@@ -177,8 +196,8 @@ class Memory(_Data, frozen=True, kw_only=True):
     """What is held at the peak, by kind; the sum is `peak_bytes`."""
     holders: tuple[Holder, ...] = ()
     """The ops that allocated most of what is held then."""
-    timeline: tuple[tuple[float, int], ...] = ()
-    """Milliseconds since the traced call began, and the bytes held, weights and inputs included."""
+    timeline: tuple[HeldAt, ...] = ()
+    """What was held during the traced call, weights and inputs included."""
 
 
 class Flops(_Data, frozen=True, kw_only=True):
@@ -221,13 +240,21 @@ class Op(_Data, frozen=True, kw_only=True):
     share: float
     """`self_ms` over the time of the traced call."""
     flops: int | None
+    """Operations, a multiply-add being two; None where no formula is known, or the ops that it calls have them."""
     bytes: int | None
+    """The least that it must read and write."""
     bound: Bound | None
+    """What keeps it from being faster: arithmetic, memory, or the work of launching it."""
     module: str | None
     """Qualified name of the innermost module ("" is the root), or None if outside every module."""
     line: str | None
     """``source:lineno`` of the line that caused it, or None if not traced."""
     device: str
+    dtype: str | None = None
+    """Element type of its first tensor."""
+    of_peak: float | None = None
+    """How near it comes to the most that this machine can do: the time that its arithmetic and its data need at the
+    machine's peaks, over the time it took."""
 
 
 class ModuleRow(_Data, frozen=True, kw_only=True):
@@ -245,6 +272,7 @@ class ModuleRow(_Data, frozen=True, kw_only=True):
     params: int
     """Parameters of its own, without those of its children."""
     flops: int | None
+    """Operations within it, those of its children included."""
     bytes: int | None
     """Bytes of its own parameters and buffers."""
 
@@ -285,10 +313,13 @@ class Trace(_Data, frozen=True, kw_only=True):
     calls: int
     """Model calls in the trace."""
     call_ms: float | None
-    """Wall time of one traced call: what `share` is a share of."""
+    """Wall time of one call: what `share` is a share of. The clean median, to which all times of a replayed trace are
+    scaled, since the profiler slows what it looks at."""
     unattributed_ms: float | None
     """Time of the call in no op: Python, hooks and the profiler itself."""
     source: Literal["replay", "cell"]
+    traced_ms: float | None = None
+    """Wall time of one call under the profiler."""
     method: str
     reason: str | None = None
 

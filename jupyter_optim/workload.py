@@ -14,7 +14,7 @@ from torch import nn
 from jupyter_optim import tree
 from jupyter_optim.errors import InvalidInputs, InvalidModel
 from jupyter_optim.guard import affordable, undisturbed, versions
-from jupyter_optim.report import InputSpec, Origin, Signature
+from jupyter_optim.report import InputSpec, Origin, OtherModel, Signature
 
 Evaluated = Callable[[nn.Module], Any]
 
@@ -87,6 +87,8 @@ class Workload:
         evaluate_expression: for ``%optimize EXPR``, runs it with another model in the model's place.
         mutates_inputs: its forward writes to its inputs, so that each call needs a copy of them.
         writes_parameters: its forward writes to its own parameters.
+        others: models that were called too.
+        trains: whether the run that was watched changed the weights, or left gradients.
         obstacle: why the model must not be called again, or None.
     """
 
@@ -104,6 +106,8 @@ class Workload:
     evaluate_expression: Evaluated | None = None
     mutates_inputs: bool = False
     writes_parameters: bool = False
+    others: tuple[OtherModel, ...] = ()
+    trains: bool | None = None
     obstacle: str | None = None
     notes: tuple[str, ...] = field(default=())
 

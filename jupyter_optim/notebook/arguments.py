@@ -20,7 +20,8 @@ The cell runs once, as ever. Below it appear the report and a row of controls.
 
 MODEL                the model, where the cell calls more than one: net, or net.encoder
 --evaluate NAME      a function of the model that returns its quality, higher is better
---max-drop 1%        the largest loss of quality to accept: 0.01 is absolute, 1% is relative
+--max-drop 1%        the largest loss of quality to accept: 0.01 (default) is absolute, 1% is relative.
+                     Without --evaluate, quality is the cosine similarity to the answers at first
 --goal GOAL          what to gain: latency (default), memory, size or energy
 --into NAME          keep the session in this variable (jupyter_optim.current() has it, too)
 --no-lines           do not trace which lines cost the time

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _TEXT = "color: var(--jp-ui-font-color1, inherit); line-height: 1.4; font-size: 13px"
 _MUTED = "color: var(--jp-ui-font-color2, #616161)"
 _LINE = "1px solid var(--jp-border-color2, #bdbdbd)"
+_SLOWER = 0.98
 _NOTICEABLE = 1.05
 """A speed-up below this one is not worth pointing at."""
 
@@ -33,8 +34,12 @@ class Card:
         self.button.on_click(lambda _: press(technique.name))
         self._text = widgets.HTML(layout=widgets.Layout(flex="1 1 320px", min_width="280px", margin="2px 0"))
         self._inputs = {option.name: _input(option) for option in technique.options}
+        self._defaults = widgets.HTML(layout=widgets.Layout(margin="2px 0", display="none"))
+        for entry in self._inputs.values():
+            entry.observe(self._say_defaults, "value")
         self._options = widgets.HBox(
-            list(self._inputs.values()), layout=widgets.Layout(flex_flow="row wrap", flex="1 1 100%")
+            [*self._inputs.values(), self._defaults],
+            layout=widgets.Layout(flex_flow="row wrap", flex="1 1 100%"),
         )
         self.slot = widgets.VBox(layout=widgets.Layout(flex="0 0 100%"))
         """For what comes of a press: it stands where the user is looking."""
@@ -48,6 +53,13 @@ class Card:
     def values(self) -> dict[str, Any]:
         """The options as they are set."""
         return {name: entry.value for name, entry in self._inputs.items()}
+
+    def _say_defaults(self, _: object) -> None:
+        """The prediction is for the options as they were at first: say so once they are changed."""
+        changed = [o for o in self.technique.options if self._inputs[o.name].value != o.default]
+        words = ", ".join(f"{option.label.lower()} {option.default}" for option in changed)
+        self._defaults.value = f'<span style="{_MUTED}">The prediction is for {escape(words)}.</span>'
+        self._defaults.layout.display = None if changed else "none"
 
     def show(self, assessment: Assessment, *, best: bool = False) -> None:
         """Say what the technique should bring to the model as it is now, or why it does not apply."""
@@ -89,7 +101,8 @@ def _sentence(text: str) -> str:
 
 def _gain(assessment: Assessment) -> str:
     if assessment.predicted_speedup is not None:
-        return ratio(assessment.predicted_speedup)
+        slower = " (slower)" if assessment.predicted_speedup < _SLOWER else ""
+        return f"{ratio(assessment.predicted_speedup)}{slower}"
     return _smaller(assessment)
 
 

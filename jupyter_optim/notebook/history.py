@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from jupyter_optim.render.format import duration, ratio_interval, score, size_change
-from jupyter_optim.report import StepRecord
+from jupyter_optim.report import Quality, StepRecord
 
 LEFT_OUT = ("slower", "quality lost", "no gain")
 """Verdicts of steps that ran well but were not kept, which *Keep anyway* may force."""
@@ -54,7 +54,7 @@ def _row(number: int, record: StepRecord) -> str:
         "" if record.after_ms is None else duration(record.after_ms),
         "" if speedup is None else ratio_interval(speedup.low, speedup.median, speedup.high),
         "" if record.size_ratio is None else size_change(record.size_ratio),
-        "" if quality is None else f"{quality.metric} {score(quality.before)} to {score(quality.after)}",
+        "" if quality is None else f"{_judge(quality)} {score(quality.before)} to {score(quality.after)}",
     )
     stands = record.accepted and not record.undone
     style = _CELL if stands else f"{_CELL}; {_MUTED}"
@@ -77,3 +77,7 @@ def _options(record: StepRecord) -> str:
 
 def _chosen(record: StepRecord) -> dict[str, object]:
     return {name: value for name, value in record.options.items() if value != "auto"}
+
+
+def _judge(quality: Quality) -> str:
+    return "cosine" if quality.metric == "fidelity" else quality.metric

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jupyter_optim.session import Session, Watch
 
 _T = TypeVar("_T")
+_SHELL_NAMES = ("exit", "quit", "open", "get_ipython", "display")
+"""Functions that IPython puts into the user's namespace."""
 Evaluate = Callable[..., Any]
 
 
@@ -189,7 +191,11 @@ def _look_up(what: str, expression: str, namespace: dict[str, Any], fits: Callab
     try:
         return eval(expression, namespace)  # noqa: S307 (the user's own words, in the user's own namespace)
     except NameError as error:
-        fitting = [name for name, value in namespace.items() if not name.startswith("_") and fits(value)]
+        fitting = [
+            name
+            for name, value in namespace.items()
+            if not name.startswith("_") and name not in _SHELL_NAMES and fits(value)
+        ]
         known = f" Defined before this cell: {', '.join(nearest(expression, fitting)[:3])}."
         raise InvalidModel(f"{what} {expression}: {error}.{known if fitting else ''}") from None
     except Exception as error:  # noqa: BLE001 (an expression raises what it likes)

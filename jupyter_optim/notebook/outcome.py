@@ -73,7 +73,9 @@ def _offer(session: Session, given: Arguments, output: Output) -> None:
         return
     from IPython.display import display  # noqa: PLC0415 (needed in a notebook only)
 
-    panel = session.panel
+    from jupyter_optim.notebook.panel import new_panel_of  # noqa: PLC0415 (imports ipywidgets)
+
+    panel = new_panel_of(session)
     panel.attach(output)
     display(panel)
 

@@ -35,6 +35,14 @@ def panel_of(session: Session) -> Panel:
     return _PANELS[session]
 
 
+def new_panel_of(session: Session) -> Panel:
+    """A new panel of `session`, for a cell that measured it anew; the one before says where it went."""
+    former = _PANELS.pop(session, None)
+    if former is not None:
+        former.retire()
+    return panel_of(session)
+
+
 class Panel:
     """Buttons, options, progress, verdict and history of one session.
 
@@ -50,6 +58,7 @@ class Panel:
         self._status = Status(lambda _: self._worker.cancel())
         self._worker = Worker(session, self._status, self._show_news)
         self._shell = get_ipython()
+        self._following = False
         self._output: Output | None = None
         self._offered: list[str] = []
         self._seen: tuple[object, ...] = ()
@@ -114,6 +123,15 @@ class Panel:
         self._sort()
         self._folded.selected_index = None  # the report has the history, too
         self.refresh()
+
+    def retire(self) -> None:
+        """Leave a word in place of the controls: what they say would be of another cell."""
+        self._output = None
+        if self._shell is not None and self._following:
+            self._following = False
+            self._shell.events.unregister("post_run_cell", self._follow)
+        words = "The controls of this model are below the cell that measured it last."
+        self._root.children = [widgets.HTML(f'<div class="jupyter-optim-no-controls">{words}</div>')]
 
     def _sort(self) -> None:
         """Put what would help most first."""
@@ -205,14 +223,14 @@ class Panel:
 
     def _watch_cells(self) -> None:
         """Follow changes that a cell makes by code, ``session.undo()`` say."""
+        self._following = self._shell is not None
         if self._shell is not None:
             self._shell.events.register("post_run_cell", self._follow)
 
     def _follow(self, _: object) -> None:
         session = self._session()
         if session is None:
-            assert self._shell is not None
-            self._shell.events.unregister("post_run_cell", self._follow)
+            self.retire()
         elif self._worker.busy is None and not _same(_state(session), self._seen):
             self._show_news(session)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -55,6 +57,18 @@ class ModuleRanges:
         for _, entered in reversed(getattr(self._local, "stack", [])):
             entered.__exit__(None, None, None)
         self._local = threading.local()
+
+    @contextmanager
+    def root(self, module: nn.Module) -> Iterator[None]:
+        """A range around a call of `module`: compiled modules call no global hooks."""
+        if isinstance(getattr(module, "_compiled_call_impl", None), types.FunctionType | types.MethodType):
+            self._open(module, ())
+            try:
+                yield
+            finally:
+                self._close(module, (), None)
+        else:
+            yield
 
     def _number(self, module: nn.Module, args: tuple[Any, ...]) -> int:
         number = self._numbers.get(id(module))

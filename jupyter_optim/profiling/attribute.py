@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from torch import nn
 
+from jupyter_optim.profiling.costs import Costs, costs
 from jupyter_optim.profiling.memory_trace import Peak, peak_of
 from jupyter_optim.profiling.trace import Columns, Ints, Kind
 from jupyter_optim.report import ModuleRow, Op
+
+_N = TypeVar("_N", np.int64, np.float64)
+_PACKED_LINEAR = "quantized::linear"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +34,68 @@ class Attribution:
     events: int
     peak: Peak | None = None
     """Of the memory, in the call that held most."""
+    flops: int | None = None
+    """Operations of one call; None if the trace has no shapes."""
+    counted_share: float = 0.0
+    """Fraction of the time in ops whose operations are known."""
+
+    def scaled(self, median_ms: float | None) -> Attribution:
+        """The same shares of a call of `median_ms`: the profiler slows what it looks at."""
+        if not self.call_ms or not median_ms:
+            return self
+        factor = median_ms / self.call_ms
+        return dataclasses.replace(
+            self,
+            ops=tuple(replace(op, self_ms=op.self_ms * factor, total_ms=op.total_ms * factor) for op in self.ops),
+            modules=tuple(
+                replace(row, self_ms=row.self_ms * factor, total_ms=row.total_ms * factor) for row in self.modules
+            ),
+            call_ms=median_ms, unattributed_ms=(self.unattributed_ms or 0.0) * factor,
+        )  # fmt: skip
 
 
 NOTHING = Attribution((), (), 0, None, None, 0)
 """What is known where nothing could be traced."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleLabel:
+    """What a report says of a module, whatever the trace holds."""
+
+    path: str
+    class_name: str
+    params: int = 0
+    bytes: int | None = None
+    out_features: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the numbers of a trace's ranges stand for; None for what is not to be told of."""
+
+    modules: Sequence[ModuleLabel | None]
+    lines: Sequence[str | None] = field(default=())
+
+    @classmethod
+    def of(cls, modules: Sequence[nn.Module], root: nn.Module, lines: Sequence[str | None] = ()) -> Labels:
+        """Labels of live modules: by their paths in `root`, its first name for a shared one."""
+        paths = {id(module): path for path, module in root.named_modules()}
+        found = [_label(module, paths.get(id(module))) for module in modules]
+        return cls(found, lines)
+
+    def path(self, number: int) -> str | None:
+        """The path of module `number`, or None."""
+        label = self.modules[number] if number >= 0 else None
+        return None if label is None else label.path
+
+
+def _label(module: nn.Module, path: str | None) -> ModuleLabel | None:
+    if path is None:
+        return None
+    params = sum(p.numel() for p in module.parameters(recurse=False))
+    width = getattr(module, "out_features", None)
+    own = own_bytes(module)
+    return ModuleLabel(path, type(module).__name__, params, own, width if isinstance(width, int) else None)
 
 
 def by_name(columns: Columns) -> dict[str, tuple[int, int, int]]:
@@ -55,8 +121,8 @@ def _repeated(columns: Columns) -> NDArray[np.bool_]:
 
 def attribute(
     columns: Columns, modules: Sequence[nn.Module], root: nn.Module, line_names: Sequence[str | None] = ()
-) -> Attribution:  # fmt: skip
-    """Assign each op of the trace to its module, and to the line that called it.
+) -> Attribution:
+    """Assign each op within the calls of a model to its module, and to the line that called it.
 
     Args:
         columns: the trace, with a range for each module call.
@@ -64,57 +130,40 @@ def attribute(
         root: the model; ops outside its calls are left out.
         line_names: `line_names[n]` is what line number n is called.
     """
-    paths = {id(module): path for path, module in root.named_modules()}
-    numbers = {id(module): number for number, module in enumerate(modules)}
-    size = len(columns)
-    module_row = columns.innermost(Kind.MODULE)
-    inside = _inside(columns, numbers.get(id(root), -1))
-    roots = np.flatnonzero(
-        inside & (columns.code == numbers.get(id(root), -1)) & (columns.kind == Kind.MODULE)
-    )
-    outermost = roots[~inside[np.maximum(columns.parent[roots], 0)] | (columns.parent[roots] < 0)]
-    calls = len(outermost)
-    if calls == 0:
-        return Attribution((), (), 0, None, None, size)
+    number = next((n for n, module in enumerate(modules) if module is root), -1)
+    calls = np.flatnonzero((columns.kind == Kind.MODULE) & (columns.code == number))
+    return attribute_calls(columns, calls, Labels.of(modules, root, line_names))
 
-    own = columns.exclusive()
-    device = _device_time(columns)
-    on_device = bool(device.any())
-    spent = device if on_device else own
+
+def attribute_calls(columns: Columns, calls: Ints, labels: Labels) -> Attribution:
+    """Assign each op within some events to its module and line.
+
+    Args:
+        columns: the trace.
+        calls: rows of the events that are looked into, such as the calls of a model, or steps of a training; one
+            that lies within another counts as a part of that.
+        labels: what modules and lines are called.
+    """
+    inside = columns.within(calls)
+    outermost = calls[(columns.parent[calls] < 0) | ~inside[np.maximum(columns.parent[calls], 0)]]
+    if len(outermost) == 0:
+        return Attribution((), (), 0, None, None, len(columns))
+    own, device, work = columns.exclusive(), _device_time(columns), costs(columns)
+    if work is not None:
+        work = _with_packed(work, columns, labels)
+    on_device = bool(device[inside].any())
     is_op = inside & ((columns.kind == Kind.OP) | (columns.kind == Kind.NOTE))
     call_ns = float(columns.duration[outermost].sum())
-    basis = float(spent[is_op].sum()) if on_device else call_ns
-
-    ops = _op_rows(
-        columns,
-        is_op,
-        module_row,
-        spent,
-        modules,
-        paths,
-        calls,
-        basis,
-        "cuda" if on_device else "cpu",
-        line_names,
-    )
-    rows = _module_rows(
-        columns, inside, module_row, modules, paths, calls, basis, device if on_device else None
-    )
-    in_ops = float(own[is_op].sum())
-    return Attribution(
-        ops=ops, modules=rows, calls=calls, call_ms=call_ns / calls / 1e6,
-        unattributed_ms=max(0.0, call_ns - in_ops) / calls / 1e6, events=size,
-        peak=_peak(columns, outermost, paths, modules, line_names),
+    spent = device if on_device else own
+    table = _Table(
+        columns, inside, is_op, spent, len(outermost), float(spent[is_op].sum()) if on_device else call_ns, on_device,
+        labels, work,
     )  # fmt: skip
-
-
-def _inside(columns: Columns, number: int) -> NDArray[np.bool_]:
-    """For each row, whether it is a call of module `number` or within one."""
-    inside: NDArray[np.bool_] = (columns.kind == Kind.MODULE) & (columns.code == number)
-    for depth in range(1, int(columns.depth.max(initial=0)) + 1):
-        level = np.flatnonzero(columns.depth == depth)
-        inside[level] |= inside[columns.parent[level]] & (columns.parent[level] >= 0)
-    return inside
+    return Attribution(
+        ops=table.ops(), modules=table.modules(), calls=table.calls, call_ms=call_ns / table.calls / 1e6,
+        unattributed_ms=max(0.0, call_ns - float(own[is_op].sum())) / table.calls / 1e6, events=len(columns),
+        peak=_peak(columns, outermost, labels), flops=table.flops(), counted_share=table.counted_share(),
+    )  # fmt: skip
 
 
 def _device_time(columns: Columns) -> Ints:
@@ -132,65 +181,134 @@ def _device_time(columns: Columns) -> Ints:
     return spent
 
 
-def _op_rows(  # noqa: PLR0913, PLR0917 (columns of one table)
-    columns: Columns, is_op: NDArray[np.bool_], module_row: Ints, spent: Ints,
-    modules: Sequence[nn.Module], paths: Mapping[int, str], calls: int, basis: float, device: str,
-    line_names: Sequence[str | None],
-) -> tuple[Op, ...]:  # fmt: skip
-    rows = np.flatnonzero(is_op)
-    number = np.where(module_row[rows] >= 0, columns.code[np.maximum(module_row[rows], 0)], -1)
-    line_row = columns.innermost(Kind.LINE)[rows]
-    line = np.where((line_row >= 0) & bool(line_names), columns.code[np.maximum(line_row, 0)], -1)
-    key = (columns.name[rows] * (len(modules) + 1) + number + 1) * (len(line_names) + 1) + line + 1
-    keys, inverse = np.unique(key, return_inverse=True)
-    first = ~_repeated(columns)[rows]
-    count = np.bincount(inverse, first, len(keys))
-    self_ns = np.bincount(inverse, spent[rows], len(keys))
-    total_ns = np.bincount(inverse, first * columns.duration[rows], len(keys))
-    result = []
-    for i in np.argsort(-self_ns, kind="stable"):
-        rest, at_line = divmod(int(keys[i]), len(line_names) + 1)
-        name, module = divmod(rest, len(modules) + 1)
-        result.append(
-            Op(
-                name=columns.names[name], calls=float(count[i]) / calls, self_ms=float(self_ns[i]) / calls / 1e6,
-                total_ms=float(total_ns[i]) / calls / 1e6, share=float(self_ns[i]) / basis if basis else 0.0,
-                flops=None, bytes=None, bound=None, line=line_names[at_line - 1] if at_line else None, device=device,
-                module=paths.get(id(modules[module - 1])) if module else None,
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What the rows of ops and of modules are made from."""
+
+    columns: Columns
+    inside: NDArray[np.bool_]
+    is_op: NDArray[np.bool_]
+    spent: Ints
+    """Nanoseconds of each event by itself: on the accelerator, if that is where the work is done."""
+    calls: int
+    basis: float
+    """Nanoseconds that shares are shares of."""
+    on_device: bool
+    labels: Labels
+    work: Costs | None
+
+    def ops(self) -> tuple[Op, ...]:
+        """A row for each op of each module and line, those that took longest first."""
+        columns, labels = self.columns, self.labels
+        rows = np.flatnonzero(self.is_op)
+        module = _code_around(columns, Kind.MODULE, rows)
+        line = _code_around(columns, Kind.LINE, rows) if labels.lines else np.full(len(rows), -1)
+        key = (
+            (columns.name[rows] * (len(labels.modules) + 1) + module + 1) * (len(labels.lines) + 1) + line + 1
+        )
+        keys, inverse = np.unique(key, return_inverse=True)
+        first = ~_repeated(columns)[rows]
+        count = np.bincount(inverse, first, len(keys))
+        self_ns = np.bincount(inverse, self.spent[rows], len(keys))
+        total_ns = np.bincount(inverse, first * columns.duration[rows], len(keys))
+        flops, moved, dtype = self._work(rows, inverse, len(keys))
+        found = []
+        for i in np.argsort(-self_ns, kind="stable"):
+            rest, at_line = divmod(int(keys[i]), len(labels.lines) + 1)
+            name, at_module = divmod(rest, len(labels.modules) + 1)
+            op = Op(
+                name=columns.names[name], calls=float(count[i]) / self.calls, self_ms=self._ms(self_ns[i]),
+                total_ms=self._ms(total_ns[i]), share=self._share(self_ns[i]), flops=flops[i], bytes=moved[i],
+                bound=None, dtype=dtype[i],
+                module=labels.path(at_module - 1), line=labels.lines[at_line - 1] if at_line else None,
+                device="cuda" if self.on_device else "cpu",
+            )  # fmt: skip
+            found.append(op)
+        return tuple(found)
+
+    def flops(self) -> int | None:
+        """Operations of one call, as far as they are known."""
+        work = self.work
+        if work is None:
+            return None
+        known = self.is_op & work.counted & ~np.isnan(work.flops)
+        return round(float(work.flops[known].sum()) / self.calls)
+
+    def counted_share(self) -> float:
+        """Fraction of the ops' time that is not in ops of unknown work."""
+        if self.work is None:
+            return 0.0
+        total = float(self.spent[self.is_op].sum())
+        return 1 - float(self.spent[self.is_op & self.work.unknown].sum()) / total if total else 0.0
+
+    def modules(self) -> tuple[ModuleRow, ...]:
+        """A row for each module that was called, in the order of their numbers."""
+        columns = self.columns
+        rows = np.flatnonzero(self.inside & (columns.kind == Kind.MODULE))
+        total = _with_inner(columns, self.spent) if self.on_device else columns.duration
+        outer = columns.around(Kind.MODULE)[rows]
+        flops = self._flops_within()
+        child = np.bincount(outer[outer >= 0], total[rows][outer >= 0], len(columns))
+        size = len(self.labels.modules)
+        count = np.bincount(columns.code[rows], minlength=size)
+        total_ns = np.bincount(columns.code[rows], total[rows], size)
+        self_ns = total_ns - np.bincount(columns.code[rows], child[rows], size)
+        work = None if flops is None else np.bincount(columns.code[rows], flops[rows], size)
+        found = []
+        for number, label in enumerate(self.labels.modules):
+            if label is None or count[number] == 0:
+                continue
+            row = ModuleRow(
+                path=label.path, class_name=label.class_name, calls=float(count[number]) / self.calls,
+                total_ms=self._ms(total_ns[number]), self_ms=self._ms(self_ns[number]),
+                share=self._share(self_ns[number]), params=label.params, bytes=label.bytes,
+                flops=None if work is None else round(float(work[number]) / self.calls),
+            )  # fmt: skip
+            found.append(row)
+        return tuple(found)
+
+    def _work(
+        self, rows: Ints, group: Ints, size: int
+    ) -> tuple[list[int | None], list[int | None], list[str | None]]:
+        """By group of `rows`: operations, bytes, and element type, of one call."""
+        work = self.work
+        if work is None:
+            return [None] * size, [None] * size, [None] * size
+        sums = []
+        for values in (work.flops[rows], work.bytes[rows]):
+            known = work.counted[rows] & ~np.isnan(values)
+            total = np.bincount(group, np.where(known, values, 0.0), size)
+            any_known = np.bincount(group, known, size) > 0
+            sums.append(
+                [round(float(t) / self.calls) if k else None for t, k in zip(total, any_known, strict=True)]
             )
-        )  # fmt: skip
-    return tuple(result)
+        dtype: list[str | None] = [None] * size
+        for row, each in zip(rows, group, strict=True):
+            if work.dtype[row] >= 0:
+                dtype[each] = work.dtypes[work.dtype[row]]
+        return sums[0], sums[1], dtype
+
+    def _flops_within(self) -> NDArray[np.float64] | None:
+        """For each row, the operations of it and of all that lies within it."""
+        if self.work is None:
+            return None
+        known = np.where(self.work.counted & ~np.isnan(self.work.flops), self.work.flops, 0.0)
+        return _with_inner(self.columns, known)
+
+    def _ms(self, ns: float) -> float:
+        return float(ns) / self.calls / 1e6
+
+    def _share(self, ns: float) -> float:
+        return float(ns) / self.basis if self.basis else 0.0
 
 
-def _module_rows(
-    columns: Columns, inside: NDArray[np.bool_], module_row: Ints, modules: Sequence[nn.Module],
-    paths: Mapping[int, str], calls: int, basis: float, device: Ints | None,
-) -> tuple[ModuleRow, ...]:  # fmt: skip
-    rows = np.flatnonzero(inside & (columns.kind == Kind.MODULE))
-    total = columns.duration if device is None else _within(columns, device)
-    outer = np.where(columns.parent[rows] >= 0, module_row[np.maximum(columns.parent[rows], 0)], -1)
-    child = np.bincount(outer[outer >= 0], total[rows][outer >= 0], len(columns))
-    size = len(modules)
-    count = np.bincount(columns.code[rows], minlength=size)
-    total_ns = np.bincount(columns.code[rows], total[rows], size)
-    self_ns = total_ns - np.bincount(columns.code[rows], child[rows], size)
-    result = []
-    for number, module in enumerate(modules):
-        path = paths.get(id(module))
-        if path is None or count[number] == 0:
-            continue
-        result.append(
-            ModuleRow(
-                path=path, class_name=type(module).__name__, calls=float(count[number]) / calls,
-                total_ms=float(total_ns[number]) / calls / 1e6, self_ms=float(self_ns[number]) / calls / 1e6,
-                share=float(self_ns[number]) / basis if basis else 0.0,
-                params=sum(p.numel() for p in module.parameters(recurse=False)), flops=None, bytes=own_bytes(module),
-            )
-        )  # fmt: skip
-    return tuple(result)
+def _code_around(columns: Columns, kind: Kind, rows: Ints) -> Ints:
+    """For each of `rows`, the number of the innermost range of `kind` around it, or -1."""
+    around = columns.innermost(kind)[rows]
+    return np.where(around >= 0, columns.code[np.maximum(around, 0)], -1)
 
 
-def _within(columns: Columns, spent: Ints) -> Ints:
+def _with_inner(columns: Columns, spent: NDArray[_N]) -> NDArray[_N]:
     """For each row, `spent` of it and of all that lies within it."""
     total = spent.copy()
     for depth in range(int(columns.depth.max(initial=0)), 0, -1):
@@ -199,19 +317,38 @@ def _within(columns: Columns, spent: Ints) -> Ints:
     return total
 
 
+def _with_packed(work: Costs, columns: Columns, labels: Labels) -> Costs:
+    """`work` with that of int8 layers, whose packed weights have no shape in a trace: their modules know it."""
+    if not any(name.startswith(_PACKED_LINEAR) for name in columns.names):
+        return work
+    packed = np.array([name.startswith(_PACKED_LINEAR) for name in columns.names], np.bool_)
+    rows = np.flatnonzero(packed[columns.name] & (columns.signature >= 0))
+    flops, counted, unknown = work.flops.copy(), work.counted.copy(), work.unknown.copy()
+    for row, number in zip(rows, _code_around(columns, Kind.MODULE, rows), strict=True):
+        label = labels.modules[number] if number >= 0 else None
+        shapes = columns.signatures[columns.signature[row]].shapes
+        if (
+            label is None
+            or label.out_features is None
+            or not shapes
+            or not all(isinstance(n, int) for n in shapes[0])
+        ):
+            continue
+        flops[row] = 2 * math.prod(shapes[0]) * label.out_features
+        counted[row], unknown[row] = True, False
+    return dataclasses.replace(work, flops=flops, counted=counted, unknown=unknown)
+
+
 def own_bytes(module: nn.Module) -> int:
     """Bytes of the module's own parameters and buffers, without its children's."""
     own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     return sum(tensor.numel() * tensor.element_size() for tensor in own)
 
 
-def _peak(
-    columns: Columns, calls: Ints, paths: Mapping[int, str], modules: Sequence[nn.Module],
-    line_names: Sequence[str | None],
-) -> Peak | None:  # fmt: skip
+def _peak(columns: Columns, calls: Ints, labels: Labels) -> Peak | None:
     """The peak of the call that held most above what it started with."""
     risen = columns.memory.risen(columns.start[calls], columns.duration[calls])
     row = calls[int(risen.argmax())]
     start = int(columns.start[row])
-    end = start + int(columns.duration[row])
-    return peak_of(columns, start, end, paths=paths, modules=modules, line_names=line_names)
+    paths = [labels.path(number) for number in range(len(labels.modules))]
+    return peak_of(columns, start, start + int(columns.duration[row]), paths=paths, line_names=labels.lines)

@@ -131,7 +131,7 @@ def latency_of(timing: Timing, batch_size: int | None) -> Latency:
         f"{torch.get_num_threads()} threads; median with 95% confidence interval"
     )
     return _latency(timing.samples_ms, (low, median, high), timing.warmup_calls, batch_size, method,
-                    None if timing.settled else "the times had not settled after the warm-up")  # fmt: skip
+                    None if timing.settled else "the times had not settled after the warm-up: the machine may be busy, so run it again")  # fmt: skip
 
 
 def latency_of_run(call_ms: tuple[float, ...], batch_size: int | None, why: str) -> Latency:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from jupyter_optim.profiling.line_times import LineTimes
 from jupyter_optim.profiling.stack_sampler import Place
 from jupyter_optim.profiling.user_code import UserCode
@@ -21,6 +23,17 @@ class LineRows:
     trace: LineTrace
     caller: str | None = None
     """``source:lineno`` of the line that calls the model, if that is known."""
+
+    def scaled(self, total_ms: float | None) -> LineRows:
+        """The same shares of an execution of `total_ms`."""
+        if not self.trace.total_ms or not total_ms:
+            return self
+        factor = total_ms / self.trace.total_ms
+        rows = tuple(
+            replace(row, ms=row.ms * factor, self_ms=(row.self_ms or 0.0) * factor) for row in self.rows
+        )
+        left = (self.trace.unattributed_ms or 0.0) * factor
+        return LineRows(rows, replace(self.trace, total_ms=total_ms, unattributed_ms=left), self.caller)
 
 
 def no_lines(reason: str) -> LineRows:

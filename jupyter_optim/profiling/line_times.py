@@ -49,7 +49,7 @@ def line_times(
     rows = np.flatnonzero(is_line)
     if len(rows) == 0:
         return found
-    around = _lines_around(columns, is_line)
+    around = columns.around(Kind.LINE)
     first = rows[~_nested_in_itself(columns, rows, around)]
     for total, number in _sums(columns.duration[first], columns.code[first]):
         found.inclusive[lines[number]] += total
@@ -91,18 +91,6 @@ def _sums(values: Ints, numbers: Ints) -> list[tuple[float, int]]:
     keys, inverse = np.unique(numbers, return_inverse=True)
     totals = np.bincount(inverse, values, len(keys))
     return [(float(total), int(key)) for total, key in zip(totals, keys, strict=True)]
-
-
-def _lines_around(columns: Columns, is_line: NDArray[np.bool_]) -> Ints:
-    """For each row, the row of the innermost line around it, itself not counted, or -1."""
-    at_or_around = np.where(is_line, np.arange(len(columns)), -1)
-    around = np.full(len(columns), -1, np.int64)
-    for depth in range(1, int(columns.depth.max(initial=0)) + 1):
-        level = np.flatnonzero((columns.depth == depth) & (columns.parent >= 0))
-        around[level] = at_or_around[columns.parent[level]]
-        missing = level[at_or_around[level] < 0]
-        at_or_around[missing] = around[missing]
-    return around
 
 
 def _nested_in_itself(columns: Columns, rows: Ints, around: Ints) -> NDArray[np.bool_]:

@@ -35,6 +35,8 @@ EVENT_BUDGET = 20_000
 
 _TRACE_CALLS = 3
 _TRACE_S = 0.3
+_NOT_COUNTED = 0.02
+"""Time in ops of unknown work that leaves the count of operations as good as whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class _Figures:
     attribution: Attribution
     ranges: ModuleRanges
     lines: LineRows
+    traced_ms: float | None = None
+    """Wall time of one traced call, before it was scaled."""
 
 
 def measure(workload: Workload, progress: Progress, source: Source | None = None) -> Measurement:
@@ -112,9 +116,9 @@ def measure(workload: Workload, progress: Progress, source: Source | None = None
     report = Report(
         environment=environment(), workload=describe(workload), latency=figures.latency,
         memory=memory_of(workload, figures.attribution.peak, _on_device(workload)),
-        flops=Flops(total=None, status="unavailable", method="", reason="operations are not counted yet"),
+        flops=_flops(figures.attribution),
         energy=Energy(energy_j=None, status="unavailable", method="", reason="energy is not measured yet"),
-        hardware=figures.hardware, trace=_trace_info(workload, figures.attribution),
+        hardware=figures.hardware, trace=_trace_info(workload, figures),
         ops=_with_caller(figures.attribution.ops, lines.caller), modules=figures.attribution.modules, lines=lines.rows,
         line_trace=lines.trace, findings=(), recommendations=(), history=(), cell=source.cell,
     )  # fmt: skip
@@ -130,7 +134,10 @@ def _replayed(workload: Workload, progress: Progress, trace_path: Path | None) -
         latency, hardware = _clean(workload, progress)
         progress.report(f"Tracing {type(workload.model).__name__}", 0.6)
         attribution, ranges, lines = _traced(workload, latency, trace_path)
-    return _Figures(latency, hardware, attribution, ranges, lines)
+    traced_ms, median_ms = attribution.call_ms, latency.median_ms
+    return _Figures(
+        latency, hardware, attribution.scaled(median_ms), ranges, lines.scaled(median_ms), traced_ms
+    )
 
 
 def _of_own_run(workload: Workload, cell_trace: TraceOf | None) -> _Figures:
@@ -144,6 +151,19 @@ def _of_own_run(workload: Workload, cell_trace: TraceOf | None) -> _Figures:
         latency_of_run(workload.call_ms, workload.batch_size, str(workload.obstacle)),
         Hardware(cpu_percent=None, rss_bytes=None, method="not sampled", reason=workload.obstacle),
         attribution, ranges, no_lines(str(workload.obstacle)),
+    )  # fmt: skip
+
+
+def _flops(attribution: Attribution) -> Flops:
+    if attribution.flops is None:
+        return Flops(
+            total=None, status="unavailable", method="", reason="no shapes of the inputs were recorded"
+        )
+    unknown = 1 - attribution.counted_share
+    return Flops(
+        total=attribution.flops, status="measured" if unknown < _NOT_COUNTED else "estimated",
+        method="by formulas, from the shapes that the profiler recorded; a multiply-add is two operations",
+        reason=None if unknown < _NOT_COUNTED else f"ops with {unknown:.0%} of the time have no formula",
     )  # fmt: skip
 
 
@@ -166,7 +186,7 @@ def _first_call(workload: Workload) -> tuple[Workload, TraceOf | None]:
     with undisturbed(model, parameters=affordable(model)), workload.mode.applied(model), ranges:
         began = time.perf_counter()
         try:
-            with recording(recorder):
+            with recording(recorder), ranges.root(model):
                 workload.call(model, args, kwargs)
         except Exception as error:
             raise InvalidInputs(
@@ -201,10 +221,11 @@ def _traced(
     usual_s = (latency.median_ms or 0.0) / 1e3
     calls = max(1, min(_TRACE_CALLS, int(_TRACE_S / max(usual_s, 1e-6))))
     inputs = [workload.fresh_inputs() for _ in range(calls)]
-    recorder, lines = Recorder(memory=True), LineRanges(code)
+    recorder, lines = Recorder(memory=True, shapes=True), LineRanges(code)
     with workload.mode.applied(workload.model), ranges, recording(recorder), lines:
         for args, kwargs in inputs:
-            workload.call(workload.model, args, kwargs)
+            with ranges.root(workload.model):
+                workload.call(workload.model, args, kwargs)
     columns = recorder.columns(keep=path)
     names = [name_of(place, code) for place in lines.lines]
     attribution = attribute(columns, ranges.modules, workload.model, names)
@@ -241,7 +262,8 @@ def _on_device(workload: Workload) -> int | None:
     return None
 
 
-def _trace_info(workload: Workload, attribution: Attribution) -> Trace:
+def _trace_info(workload: Workload, figures: _Figures) -> Trace:
+    attribution = figures.attribution
     from_cell = workload.obstacle is not None
     reason = None
     if attribution.calls == 0:
@@ -251,7 +273,9 @@ def _trace_info(workload: Workload, attribution: Attribution) -> Trace:
     return Trace(
         events=attribution.events, calls=attribution.calls, call_ms=attribution.call_ms,
         unattributed_ms=attribution.unattributed_ms, source="cell" if from_cell else "replay",
-        method=f"PyTorch profiler over {attribution.calls} calls, a range for each module call", reason=reason,
+        traced_ms=figures.traced_ms or attribution.call_ms,
+        method=f"PyTorch profiler over {attribution.calls} calls, a range for each module call"
+        + ("" if from_cell else "; times scaled to the clean timing"), reason=reason,
     )  # fmt: skip
 
 
@@ -267,5 +291,5 @@ def describe(workload: Workload) -> WorkloadInfo:
         autocast=", ".join(f"{device} {dtype_name(dtype)}" for device, dtype in mode.autocast.items()) or None,
         batch_size=workload.batch_size, inputs=workload.inputs, signatures=workload.signatures,
         calls=workload.calls, cell_ms=workload.cell_ms, model_ms=sum(workload.call_ms) if workload.cell_ms is not None else None,
-        replayed=workload.obstacle is None, reason=workload.obstacle,
+        others=workload.others, trains=workload.trains, replayed=workload.obstacle is None, reason=workload.obstacle,
     )  # fmt: skip

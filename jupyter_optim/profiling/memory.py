@@ -10,7 +10,7 @@ from torch import nn
 
 from jupyter_optim import tree
 from jupyter_optim.profiling.memory_trace import Peak
-from jupyter_optim.report import Holder, Memory
+from jupyter_optim.report import HeldAt, Holder, Memory
 from jupyter_optim.workload import Workload
 
 
@@ -94,7 +94,7 @@ def memory_of(workload: Workload, peak: Peak | None, on_device: int | None = Non
         parameters=parameters, status="measured",
         method="weights, buffers and inputs, and the most that the allocator held besides during one traced call",
         at_peak=tuple(each for each in (*before, *kinds) if each.bytes), holders=holders,
-        timeline=tuple((at_ms, weights + inputs + held) for at_ms, held in timeline),
+        timeline=tuple(HeldAt(ms=at_ms, bytes=weights + inputs + held) for at_ms, held in timeline),
     )  # fmt: skip
 
 

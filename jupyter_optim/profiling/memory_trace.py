@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
 from jupyter_optim.profiling.trace import Columns, Ints, Kind
 from jupyter_optim.report import Holder, HolderKind
@@ -44,17 +43,15 @@ class _Block:
 
 
 def peak_of(
-    columns: Columns, start: int, end: int, *, paths: Mapping[int, str], modules: Sequence[nn.Module],
-    line_names: Sequence[str | None],
-) -> Peak | None:  # fmt: skip
+    columns: Columns, start: int, end: int, *, paths: Sequence[str | None], line_names: Sequence[str | None]
+) -> Peak | None:
     """The peak between two instants of a trace, ns; None if nothing was allocated there.
 
     Args:
         columns: the trace.
         start: when the interval begins.
         end: when it ends.
-        paths: by `id`, the qualified names of the modules.
-        modules: `modules[n]` is the module whose ranges are number n.
+        paths: `paths[n]` is the qualified name of the module whose ranges are number n.
         line_names: `line_names[n]` is what line number n is called.
     """
     memory = columns.memory
@@ -80,7 +77,7 @@ def peak_of(
         place = (
             block.kind,
             columns.names[columns.name[row]] if row >= 0 else None,
-            paths.get(id(modules[columns.code[at_module]])) if at_module >= 0 else None,
+            paths[columns.code[at_module]] if at_module >= 0 else None,
             line_names[columns.code[at_line]] if at_line >= 0 and line_names else None,
         )
         for found in (by_kind[block.kind], by_place[place]):

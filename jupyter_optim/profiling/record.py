@@ -20,13 +20,14 @@ class Recorder:
     the whole of inductor when it starts (2.2 s seen), and post-processes what is not asked for.
     """
 
-    def __init__(self, *, memory: bool) -> None:
+    def __init__(self, *, memory: bool, shapes: bool = False) -> None:
         # kineto writes to stderr at every profile, and ipykernel shows it in the cell; it reads this once
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")
         from torch.autograd.profiler import profile  # noqa: PLC0415 (after the line above)
 
         device = "cuda" if torch.cuda.is_available() else None
-        self._profiler: Any = profile(use_kineto=True, use_cpu=True, use_device=device, profile_memory=memory)
+        self._profiler: Any = profile(use_kineto=True, use_cpu=True, use_device=device, profile_memory=memory,
+                                      record_shapes=shapes)  # fmt: skip
         self._running = False
 
     @staticmethod

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jupyter_optim.errors import InvalidReport
+from jupyter_optim.profiling.flops import OpSignature
 
 MODULE_RANGE = "jo:module:"
 LINE_RANGE = "jo:line:"
@@ -52,6 +53,9 @@ class _Args(msgspec.Struct, gc=False):
     device_type: int = msgspec.field(name="Device Type", default=-1)
     sequence: int = msgspec.field(name="Sequence number", default=-1)
     forward_thread: int = msgspec.field(name="Fwd thread id", default=0)
+    shapes: msgspec.Raw = msgspec.field(name="Input Dims", default=msgspec.Raw())
+    types: msgspec.Raw = msgspec.field(name="Input type", default=msgspec.Raw())
+    concrete: msgspec.Raw = msgspec.field(name="Concrete Inputs", default=msgspec.Raw())
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -117,6 +121,9 @@ class Columns:
     """Whether `sequence` is that of a forward op elsewhere."""
     parent: Ints
     depth: Ints
+    signature: Ints
+    """Number of the op's signature in `signatures`, or -1 where no shapes were recorded."""
+    signatures: tuple[OpSignature, ...]
     memory: MemoryEvents
     """Of the accelerator if its memory was used, else of the host."""
 
@@ -127,6 +134,19 @@ class Columns:
         """Duration of each event less that of the events directly within it."""
         inner = np.bincount(self.parent[self.parent >= 0], self.duration[self.parent >= 0], len(self))
         return self.duration - inner.astype(np.int64)
+
+    def around(self, kind: Kind) -> Ints:
+        """For each row, the row of the nearest event of `kind` around it, itself not counted, or -1."""
+        found = self.innermost(kind)
+        return np.where(self.parent >= 0, found[np.maximum(self.parent, 0)], -1)
+
+    def within(self, rows: Ints) -> NDArray[np.bool_]:
+        """For each row, whether it is one of `rows` or lies within one."""
+        inside = np.zeros(len(self), np.bool_)
+        inside[rows] = True
+        for level in _levels(self.depth)[1:]:
+            inside[level] |= inside[self.parent[level]] & (self.parent[level] >= 0)
+        return inside
 
     def innermost(self, kind: Kind) -> Ints:
         """For each row, the row of the nearest event of `kind` at or around it, or -1."""
@@ -168,6 +188,7 @@ def columns_of(events: list[_Event]) -> Columns:
     duration = np.rint(np.fromiter((e.dur for e in kept), np.float64, count) * 1e3).astype(np.int64)
     names = tuple(table)
     kind, code = _ranges(names, name, kind)
+    signature, signatures = _signatures(kept)
 
     order = np.lexsort((-duration, start, thread))
     start, duration, thread = start[order], duration[order], thread[order]
@@ -175,8 +196,23 @@ def columns_of(events: list[_Event]) -> Columns:
     return Columns(
         names=names, name=name[order], kind=kind[order], code=code[order], start=start, duration=duration,
         thread=thread, external=external[order], sequence=sequence[order], backward=backward[order], parent=parent, depth=depth,
-        memory=_memory(events, origin, threads),
+        signature=signature[order], signatures=signatures, memory=_memory(events, origin, threads),
     )  # fmt: skip
+
+
+def _signatures(events: list[_Event]) -> tuple[Ints, tuple[OpSignature, ...]]:
+    """Shapes are decoded once for each distinct text of them: a model repeats its layers."""
+    numbers: dict[tuple[str, bytes, bytes, bytes], int] = {}
+    found = np.full(len(events), -1, np.int64)
+    for i, event in enumerate(events):
+        args = event.args
+        if args is not None and len(args.types):
+            key = (event.name, bytes(args.shapes), bytes(args.types), bytes(args.concrete))
+            found[i] = numbers.setdefault(key, len(numbers))
+    decode = msgspec.json.decode
+    return found, tuple(
+        OpSignature.of(name, *(decode(text) if text else [] for text in texts)) for name, *texts in numbers
+    )
 
 
 _CUDA = 1

@@ -33,8 +33,6 @@ class Breakdown:
     first_ms: float | None
     """Time of one call before any change; None if nothing was changed."""
     now_ms: float
-    drifted: bool = False
-    """Whether `first_ms` is `now_ms` times the speed-up, since the machine's speed changed meanwhile."""
 
 
 def breakdown(report: Report, baseline: Report | None = None) -> Breakdown | None:
@@ -55,7 +53,7 @@ def breakdown(report: Report, baseline: Report | None = None) -> Breakdown | Non
     if first:
         now = _renamed(report, baseline, now)
     parts = _parts(first or {UNDIVIDED: 1.0}, now or {UNDIVIDED: 1.0}, change.before_ms, now_ms)
-    return Breakdown(parts, change.before_ms, now_ms, change.drifted)
+    return Breakdown(parts, change.before_ms, now_ms)
 
 
 def _call_ms(report: Report) -> float | None:

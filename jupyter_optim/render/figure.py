@@ -80,7 +80,9 @@ def _method(report: Report, time: Breakdown | None) -> str:
         if on_cpu
         else place_of(report).removeprefix("on ")
     )
-    scaled = "; at first: by the side-by-side timing" if time is not None and time.drifted else ""
+    scaled = (
+        "; at first: by the timing side by side" if time is not None and time.first_ms is not None else ""
+    )
     return f"{timed}{traced}{scaled}. {machine}, torch {report.environment.torch}."
 
 

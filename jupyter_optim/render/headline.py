@@ -10,8 +10,6 @@ from jupyter_optim.render import format as fmt
 from jupyter_optim.report import Interval, Report, StepRecord
 
 _WORTH_SAYING = 0.1
-_DRIFT = 1.1
-"""Times of two reports may differ from the speed-up's interval by this factor before they count as not comparable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,6 @@ class Gain:
     before_ms: float | None
     """Time of a call at first, at the machine's present speed."""
     now_ms: float | None
-    drifted: bool
-    """Whether the machine's speed changed meanwhile, so that times of then and now do not compare."""
 
 
 def standing(report: Report) -> tuple[StepRecord, ...]:
@@ -47,10 +43,10 @@ def gain(report: Report, baseline: Report | None = None) -> Gain | None:
     now_ms = fmt.known(report.latency.median_ms)
     now_ms = now_ms if now_ms is not None else fmt.known(steps[-1].after_ms)
     before_ms = fmt.known(baseline.latency.median_ms if baseline else steps[0].before_ms)
-    drifted = _drifted(before_ms, now_ms, speedup)
-    if drifted and speedup is not None and now_ms is not None:
+    if speedup is not None and now_ms is not None:
+        # not the median of the first report: the machine may have run at another speed then
         before_ms = now_ms * speedup.median
-    return Gain(speedup, _size_ratio(report, baseline, steps), before_ms, now_ms, drifted)
+    return Gain(speedup, _size_ratio(report, baseline, steps), before_ms, now_ms)
 
 
 def headline(report: Report, baseline: Report | None = None) -> str:
@@ -130,12 +126,6 @@ def _speed_words(speedup: Interval) -> str:
 
 def _interval(low: float, high: float) -> str:
     return f"(95% CI {fmt.ratio(low)[:-1]} to {fmt.ratio(high)[:-1]})"
-
-
-def _drifted(before_ms: float | None, now_ms: float | None, speedup: Interval | None) -> bool:
-    if not before_ms or not now_ms or speedup is None:
-        return False
-    return not speedup.low / _DRIFT <= before_ms / now_ms <= speedup.high * _DRIFT
 
 
 def _product(speedups: list[Interval | None]) -> Interval | None:

@@ -437,7 +437,7 @@ def checked_goal(goal: str) -> Goal:
 
 def _assessed(each: Technique, subject: Subject) -> Assessment:
     try:
-        return each.judge(subject)
+        return each.judge(subject).within_its_share()
     except Cancelled:
         raise
     except Exception as error:  # noqa: BLE001 (it runs the user's forward, and others' techniques)

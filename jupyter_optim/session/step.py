@@ -69,7 +69,7 @@ def sentence(
 
 
 def _speed(speedup: Interval) -> str:
-    interval = f"95% CI {speedup.low:.3g} to {speedup.high:.3g}"
+    interval = f"95% CI {_ratio(speedup.low)} to {_ratio(speedup.high)}"
     if speedup.low > 1.0:
         return f"{speedup.median:.3g}x faster ({interval})"
     if speedup.high < 1.0:
@@ -87,3 +87,8 @@ def _quality(quality: Quality) -> str:
     if quality.metric == "fidelity":
         return f"cosine {quality.after:.5g}"
     return f"evaluate {quality.before:.4g} -> {quality.after:.4g}"
+
+
+def _ratio(value: float) -> str:
+    """Four digits near 1, where the third decides whether there is a gain."""
+    return f"{value:.4g}" if 0.9 < value < 1.1 else f"{value:.3g}"

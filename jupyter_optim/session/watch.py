@@ -51,7 +51,8 @@ class Watch:
         self._recorders: list[Recorder] = []
         self._watching_calls = False
         self._stack = ExitStack()
-        self._began = 0.0
+        self._began = time.perf_counter()
+        self._run_s = 0.0
 
     def __enter__(self) -> Self:
         # a profiler of the cell's own would get in the way of ours
@@ -63,18 +64,18 @@ class Watch:
                 self._watching_calls = True
                 self._record()
             stack.enter_context(self._capture)
-            self._began = time.perf_counter()
+            if self._lines is not None and recorded:
+                stack.enter_context(self._lines)
             if self._sampler is not None:
                 stack.enter_context(self._sampler)
-            if self._lines is not None and recorded:
-                # last: it would trace us
-                stack.enter_context(self._lines)
             self._stack = stack.pop_all()
+        self._began = time.perf_counter()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._run_s = time.perf_counter() - self._began
         self._stack.__exit__(kind, error, trace)
 
     def _record(self) -> None:
@@ -153,7 +154,7 @@ class Watch:
             caller = _caller(self._columns, self._lines.lines, self._ranges, root)
         if self._sampler.samples:
             times = with_samples(times, self._sampler)
-        total_ns = (self._capture.run_ms or 0.0) * 1e6
+        total_ns = self._run_s * 1e9
         sampled = f"{self._sampler.samples} samples of the stack"
         method = "a range for each line that ran, in a trace of the cell's own run"
         if not traced:

@@ -46,7 +46,10 @@ class Int8Dynamic(Technique):
     name = "int8-dynamic"
     family = "quantization"
     label = "Quantize to int8"
-    risk = "8-bit weights and activations: answers differ in the second or third digit."
+    risk = (
+        "8-bit weights and activations: answers differ in the second or third digit. Layers that would lose too much "
+        "get 16 bits, or keep their largest channels in 32."
+    )
     options = (
         Option(
             "backend", "Kernels", "auto", choices=("auto", "torch.ao", "torchao"),
@@ -71,7 +74,7 @@ class Int8Dynamic(Technique):
         total = subject.report.memory.weights_bytes or 1
         kinds = ", ".join(sorted({type(layer.module).__name__ for layer in layers}))
         return Assessment(
-            applies=True, reason=f"{counted(len(layers), f'{kinds} layer')} with 8-bit numbers: a quarter of the bytes.",
+            applies=True, reason=f"{counted(len(layers), f'{kinds} layer')} with 8-bit numbers, a quarter of the bytes, as far as the answers bear it.",
             covers_share=prediction.covers_share, predicted_speedup=prediction.speedup,
             predicted_size_ratio=max(0.0, 1 - 0.75 * size / total), method=prediction.method,
         )  # fmt: skip
@@ -96,10 +99,13 @@ class Int8Dynamic(Technique):
         return None
 
     def _nothing(self, subject: Subject) -> str:
-        if any(isinstance(m, _KINDS) for m in subject.modules.values()):
+        found = [module for module in subject.modules.values() if isinstance(module, _KINDS)]
+        if found and not any(_is_float32(module) for module in found):
+            return "its Linear, LSTM and GRU layers are not in float32 any more, or have hooks"
+        if found:
             return (
-                "its Linear, LSTM or GRU layers are not float32, or their weights are used without calling the "
-                "layer (as nn.MultiheadAttention and the fast path of nn.TransformerEncoder do)"
+                "its layers' weights are used without calling the layers, as nn.MultiheadAttention and the fast path "
+                "of nn.TransformerEncoder do"
             )
         return "it has no Linear, LSTM or GRU layer"
 

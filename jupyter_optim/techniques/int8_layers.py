@@ -121,7 +121,7 @@ class Int8Linear(nn.Module):
         super().__setstate__({**state, "packed": packed})  # type: ignore[no-untyped-call]
 
 
-class Bf16Linear(nn.Module):
+class Bf16Linear(nn.Linear):
     """``y = x W^T + b`` in bfloat16, of float32 inputs, to outputs of the inputs' type.
 
     Args:
@@ -129,11 +129,13 @@ class Bf16Linear(nn.Module):
     """
 
     def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # the parameters come from `linear`: none are to be made
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight = nn.Parameter(linear.weight.detach().bfloat16(), requires_grad=False)
         bias = linear._parameters["bias"]
-        self.bias = None if bias is None else nn.Parameter(bias.detach().bfloat16(), requires_grad=False)
+        self.register_parameter(
+            "bias", None if bias is None else nn.Parameter(bias.detach().bfloat16(), requires_grad=False)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shapes as `nn.Linear`: (..., in_features) to (..., out_features)."""

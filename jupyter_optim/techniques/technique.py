@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from jupyter_optim.errors import InvalidOption, nearest
@@ -67,6 +67,16 @@ class Assessment:
     """Predicted weight bytes over present weight bytes."""
     method: str = ""
     """How the prediction was got."""
+
+    def within_its_share(self) -> Assessment:
+        """This, with a prediction of no more than Amdahl's law allows: a rehearsal on a busy machine may say more."""
+        if self.predicted_speedup is None or self.covers_share is None:
+            return self
+        most = 1 / max(0.02, 1 - self.covers_share)
+        if self.predicted_speedup <= most:
+            return self
+        method = f"{self.method}; no more than the time it covers".removeprefix("; ")
+        return replace(self, predicted_speedup=most, method=method)
 
 
 def counted(number: int, noun: str) -> str:

@@ -83,7 +83,9 @@ def test_what_does_not_apply_says_why(notebook):
 def test_running_the_cell_again_goes_on_with_the_session(notebook):
     notebook.run("first = session; panel = session.panel")
     again = notebook.run(CELL)
-    assert notebook.run("session is first, session.panel is panel").result == "(True, True)"
+    assert notebook.run("session is first, session.panel is panel").result == "(True, False)"
+    # what the former panel shows would be of another run
+    assert "below the cell that measured it last" in notebook.run("panel._root.children[0].value").result
     assert len(again.displays(REPORT)[0]["history"]) == len(notebook.first.displays(REPORT)[0]["history"])
 
 

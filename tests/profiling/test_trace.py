@@ -128,7 +128,7 @@ def test_the_peak_is_what_the_call_holds_above_its_start() -> None:
         recorder.stop()
     del kept
 
-    peak = attribute(recorder.columns(), ranges.modules, model).activations_bytes
+    peak = attribute(recorder.columns(), ranges.modules, model).peak.bytes
 
     assert peak == pytest.approx(4 * 3_000_000, rel=0.001)
 

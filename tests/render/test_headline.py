@@ -75,14 +75,6 @@ def test_when_the_machine_changed_its_speed_the_steps_own_timing_counts():
     found = gain(now, samples.bert())
     # THEN it is no slow-down: step and predecessor were timed side by side
     assert found is not None
-    assert found.drifted
     assert found.before_ms == 160.0 * 4.2
     assert "4.2x faster than at first" in headline(now, samples.bert())
-    assert "another speed then" in to_html(now, samples.bert(), figure=False)
-
-
-def test_at_the_same_speed_the_measured_times_are_shown():
-    found = gain(samples.bert_after(), samples.bert())
-    assert found is not None
-    assert not found.drifted
-    assert found.before_ms == 111.3
+    assert "672 ms, by the timing side by side" in to_html(now, samples.bert(), figure=False)

@@ -185,7 +185,7 @@ def test_magnitude_pruning_zeroes_the_asked_fraction_and_says_that_it_saves_noth
 REFUSALS: list[tuple[str, Any, Any, str]] = [
     ("int8-dynamic", lambda: mlp().train(), FLAT, "train mode"),
     ("int8-dynamic", lambda: nn.Sequential(nn.Conv2d(3, 4, 1)).eval(), IMAGE, "no Linear, LSTM or GRU"),
-    ("int8-dynamic", lambda: mlp().double(), FLAT.double(), "not float32"),
+    ("int8-dynamic", lambda: mlp().double(), FLAT.double(), "not in float32"),
     ("bf16", lambda: mlp().bfloat16(), FLAT.bfloat16(), "already"),
     ("bf16", nn.ReLU, FLAT, "no parameters"),
     ("channels-last", mlp, FLAT, "no 2-d or 3-d convolution"),

@@ -70,6 +70,8 @@ export interface WorkloadInfo {
   readonly calls: number;
   readonly cell_ms: number | null;
   readonly model_ms: number | null;
+  readonly others?: ReadonlyArray<OtherModel>;
+  readonly trains?: boolean | null;
   readonly replayed: boolean;
   readonly reason: string | null;
 }
@@ -89,6 +91,13 @@ export interface Signature {
   readonly calls: number;
   readonly total_ms: number;
   readonly measured: boolean;
+}
+
+/** A model that was called too, and is not the one that was measured. */
+export interface OtherModel {
+  readonly model: string;
+  readonly calls: number;
+  readonly total_ms: number;
 }
 
 /** Wall time of one call, without a profiler. */
@@ -115,6 +124,25 @@ export interface Memory {
   readonly status: 'estimated' | 'measured' | 'unavailable';
   readonly method: string;
   readonly reason?: string | null;
+  readonly at_peak?: ReadonlyArray<Holder>;
+  readonly holders?: ReadonlyArray<Holder>;
+  readonly timeline?: ReadonlyArray<HeldAt>;
+}
+
+/** What holds memory at the moment when most is held. */
+export interface Holder {
+  readonly kind: 'activations' | 'gradients' | 'inputs' | 'optimizer state' | 'other tensors' | 'temporaries' | 'weights';
+  readonly bytes: number;
+  readonly blocks: number;
+  readonly op?: string | null;
+  readonly module?: string | null;
+  readonly line?: string | null;
+}
+
+/** One point of a curve of memory over time. */
+export interface HeldAt {
+  readonly ms: number;
+  readonly bytes: number;
 }
 
 /** Floating-point operations of one call. */
@@ -148,6 +176,7 @@ export interface Trace {
   readonly call_ms: number | null;
   readonly unattributed_ms: number | null;
   readonly source: 'cell' | 'replay';
+  readonly traced_ms?: number | null;
   readonly method: string;
   readonly reason?: string | null;
 }
@@ -334,6 +363,8 @@ export const DEFINITIONS: Definitions = {
       calls: {"type": "integer"},
       cell_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       model_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      others: {"type": "array", "items": {"$ref": "#/$defs/OtherModel"}},
+      trains: {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
       replayed: {"type": "boolean"},
       reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
     }
@@ -357,6 +388,15 @@ export const DEFINITIONS: Definitions = {
       calls: {"type": "integer"},
       total_ms: {"type": "number"},
       measured: {"type": "boolean"}
+    }
+  },
+  OtherModel: {
+    type: 'object',
+    required: ["model", "calls", "total_ms"],
+    properties: {
+      model: {"type": "string"},
+      calls: {"type": "integer"},
+      total_ms: {"type": "number"}
     }
   },
   Latency: {
@@ -386,7 +426,30 @@ export const DEFINITIONS: Definitions = {
       parameters: {"type": "integer"},
       status: {"enum": ["estimated", "measured", "unavailable"]},
       method: {"type": "string"},
-      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      at_peak: {"type": "array", "items": {"$ref": "#/$defs/Holder"}},
+      holders: {"type": "array", "items": {"$ref": "#/$defs/Holder"}},
+      timeline: {"type": "array", "items": {"$ref": "#/$defs/HeldAt"}}
+    }
+  },
+  Holder: {
+    type: 'object',
+    required: ["kind", "bytes", "blocks"],
+    properties: {
+      kind: {"enum": ["activations", "gradients", "inputs", "optimizer state", "other tensors", "temporaries", "weights"]},
+      bytes: {"type": "integer"},
+      blocks: {"type": "integer"},
+      op: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      module: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      line: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  HeldAt: {
+    type: 'object',
+    required: ["ms", "bytes"],
+    properties: {
+      ms: {"type": "number"},
+      bytes: {"type": "integer"}
     }
   },
   Flops: {
@@ -428,6 +491,7 @@ export const DEFINITIONS: Definitions = {
       call_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       unattributed_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       source: {"enum": ["cell", "replay"]},
+      traced_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       method: {"type": "string"},
       reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
     }

@@ -319,7 +319,7 @@ function History({
 function quality({ quality }: StepRecord): string {
   return quality === null
     ? format.UNKNOWN
-    : `${quality.metric} ${format.score(quality.before)} → ${format.score(quality.after)}`;
+    : `${quality.metric === 'fidelity' ? 'cosine' : quality.metric} ${format.score(quality.before)} → ${format.score(quality.after)}`;
 }
 
 function outcome(step: StepRecord, trans: TranslationBundle): string {
