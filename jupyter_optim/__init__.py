@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from jupyter_optim.analysis.compare import Comparison, compare
     from jupyter_optim.errors import (
         Busy,
         Cancelled,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         UnknownTechnique,
         UnsupportedModel,
     )
+    from jupyter_optim.profiling.trace_report import open_trace
     from jupyter_optim.report import Report
     from jupyter_optim.session import current, optimize
     from jupyter_optim.techniques.registry import techniques
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Busy",
     "Cancelled",
+    "Comparison",
     "EvaluateFailed",
     "InvalidInputs",
     "InvalidModel",
@@ -54,12 +57,21 @@ __all__ = [
     "UnknownTechnique",
     "UnsupportedModel",
     "__version__",
+    "compare",
     "current",
+    "open_trace",
     "optimize",
     "techniques",
 ]
 
-_HOMES = {"Report": "report", "current": "session", "optimize": "session"}
+_HOMES = {
+    "Comparison": "analysis.compare",
+    "Report": "report",
+    "compare": "analysis.compare",
+    "current": "session",
+    "open_trace": "profiling.trace_report",
+    "optimize": "session",
+}
 """Where the public names live, other than the errors."""
 
 

@@ -22,7 +22,7 @@ MIME_TYPE = "application/vnd.jupyter-optim.report.v1+json"
 Status = Literal["measured", "estimated", "unavailable"]
 Verdict = Literal["faster", "smaller", "no gain", "slower", "quality lost", "failed"]
 Goal = Literal["latency", "memory", "size", "energy"]
-Origin = Literal["cell", "call", "expression"]
+Origin = Literal["cell", "call", "expression", "trace"]
 Bound = Literal["compute", "memory", "overhead"]
 Severity = Literal["high", "medium", "low", "info"]
 
@@ -55,9 +55,9 @@ class Environment(_Data, frozen=True, kw_only=True):
     cpu_model: str | None
     physical_cores: int | None
     logical_cores: int | None
-    threads: int
-    """Intra-op threads that torch used (`torch.get_num_threads()`)."""
-    interop_threads: int
+    threads: int | None
+    """Intra-op threads that torch used (`torch.get_num_threads()`); None in the report of a trace file."""
+    interop_threads: int | None
     isa: tuple[str, ...]
     """Instruction set extensions that matter to matrix work, such as ``avx512_vnni``."""
     memory_bytes: int | None
@@ -106,7 +106,8 @@ class WorkloadInfo(_Data, frozen=True, kw_only=True):
     model: str
     """Class name of the model's root module."""
     origin: Origin
-    """``cell``: captured under ``%%optimize``; ``call``: given to `optimize`; ``expression``: ``%optimize EXPR``."""
+    """``cell``: captured under ``%%optimize``; ``call``: given to `optimize`; ``expression``: ``%optimize EXPR``;
+    ``trace``: read from a file."""
     expression: str | None
     device: str
     dtype: str | None
@@ -184,11 +185,11 @@ class Memory(_Data, frozen=True, kw_only=True):
 
     peak_bytes: int | None
     """Weights, buffers, inputs and the most that was live besides during the call."""
-    weights_bytes: int
+    weights_bytes: int | None
     """Parameters and buffers, each storage counted once."""
     activations_bytes: int | None
     """The most that the call itself held at one time, above what it started with."""
-    parameters: int
+    parameters: int | None
     status: Status
     method: str
     reason: str | None = None
@@ -317,9 +318,24 @@ class Trace(_Data, frozen=True, kw_only=True):
     scaled, since the profiler slows what it looks at."""
     unattributed_ms: float | None
     """Time of the call in no op: Python, hooks and the profiler itself."""
-    source: Literal["replay", "cell"]
+    source: Literal["replay", "cell", "file"]
     traced_ms: float | None = None
     """Wall time of one call under the profiler."""
+    method: str
+    reason: str | None = None
+
+
+class Peaks(_Data, frozen=True, kw_only=True):
+    """The most that this machine can do, measured."""
+
+    device: str
+    flops_per_s: dict[str, float]
+    """By element type: multiply-adds count two."""
+    bytes_per_s: float | None
+    """Memory read and written."""
+    overhead_us: float | None
+    """Time to launch the smallest op."""
+    threads: int | None
     method: str
     reason: str | None = None
 
@@ -409,6 +425,8 @@ class Report(_Data, frozen=True, kw_only=True):
     recommendations: tuple[Recommendation, ...]
     history: tuple[StepRecord, ...]
     line_trace: LineTrace | None = None
+    peaks: Peaks | None = None
+    """None: they were not measured."""
     cell: str | None = None
     """Text of the cell as the editor shows it, for the listing of hot lines."""
     partial: str | None = None

@@ -136,6 +136,7 @@ def test_the_installed_package_imports_and_knows_its_version(installed, nodeless
         "import jupyter_optim; jupyter_optim.__version__; dir(jupyter_optim)",
         "import jupyter_optim; jupyter_optim.OptimError",
         "import jupyter_optim; jupyter_optim.Report",
+        "import jupyter_optim; jupyter_optim.compare; jupyter_optim.Comparison",
     ],
 )
 def test_the_light_names_bring_neither_torch_nor_ipython(code):
@@ -167,6 +168,12 @@ def test_techniques_is_a_function_also_after_its_subpackage_was_imported():
     import jupyter_optim.techniques.registry
 
     assert jupyter_optim.techniques() == jupyter_optim.techniques.registry.techniques()
+
+
+def test_compare_is_a_function_also_after_its_package_was_imported():
+    import jupyter_optim.analysis.compare
+
+    assert jupyter_optim.compare is jupyter_optim.analysis.compare.compare
 
 
 def _modules_after(code):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jupyter_optim.analysis.groups import OUTSIDE, TimeGroup, time_groups
+from jupyter_optim.analysis.roofline import bound_of, bound_words, most_gain
 from jupyter_optim.report import Finding, Report, Severity
 
 _HOT = 0.10
 _IDLE = 0.25
 _WORTH_NAMING = 0.01
+_WORTH_SAYING = 1.05
 
 
 def find(report: Report) -> tuple[Finding, ...]:
@@ -20,6 +22,7 @@ def find(report: Report) -> tuple[Finding, ...]:
         _train_mode,
         _gradients,
         _shapes,
+        _others,
     )
     found = [finding for rule in rules for finding in rule(report)]
     return tuple(sorted(found, key=lambda finding: -(finding.share or 0.0)))
@@ -53,11 +56,26 @@ def _hot(group: TimeGroup, report: Report) -> Finding:
     where = f"{like}: {group.share:.0%} of the time" if group.class_name else (
         f"{group.label} in {like}: {group.share:.0%} of the time"
     )  # fmt: skip
+    limit = _limit(group, report)
     return Finding(
         kind="hot-layers" if group.class_name else "hot-op", title=f"{group.label}: {group.share:.0%} of the time",
-        text=f"{where}, {group.ms:.3g} ms a call.", share=group.share, severity=_severity(group.share),
+        text=f"{where}, {group.ms:.3g} ms a call{limit}.", share=group.share, severity=_severity(group.share),
         evidence=tuple(evidence), modules=tuple(slowest[:50]),
     )  # fmt: skip
+
+
+def _limit(group: TimeGroup, report: Report) -> str:
+    """What bounds the group, and the most that a remedy for it could bring."""
+    ops = [op for op in report.ops if op.module in group.modules]
+    bound = bound_of(ops)
+    call_ms = report.trace.call_ms
+    if bound is None or not call_ms:
+        return ""
+    most = most_gain(report.ops, frozenset(group.modules), call_ms)
+    words = f"; {bound_words(*bound)}"
+    if most is None or most < _WORTH_SAYING:
+        return words
+    return f"{words}: at the machine's peak the call would be {most:.2g}x as fast"
 
 
 def _overhead(report: Report) -> list[Finding]:
@@ -81,13 +99,14 @@ def _overhead(report: Report) -> list[Finding]:
 
 def _train_mode(report: Report) -> list[Finding]:
     workload = report.workload
-    if not workload.training or workload.grad:
+    if not workload.training or (workload.grad and workload.trains is not False):
         return []
+    how = "and nothing was trained" if workload.grad else "with gradients off"
     return [
         Finding(
             kind="train-mode", title="The model is in train mode",
-            text="It was called in train mode with gradients off: dropout is active and BatchNorm uses and changes "
-            "its statistics. For inference call `model.eval()` first.",
+            text=f"It was called in train mode {how}: dropout is active, BatchNorm uses and changes its statistics, "
+            "and most remedies are out of reach. For inference call `model.eval()` first.",
             share=None, severity="medium",
         )
     ]  # fmt: skip
@@ -118,5 +137,20 @@ def _shapes(report: Report) -> list[Finding]:
             text=f"The cell called the model with {count} combinations of shapes and types. The figures are for "
             f"the one that took the most time: {measured.text if measured else 'unknown'}.",
             share=None, severity="info", evidence=tuple(f"{s.text}: {s.calls} calls" for s in report.workload.signatures[:5]),
+        )
+    ]  # fmt: skip
+
+
+def _others(report: Report) -> list[Finding]:
+    others = report.workload.others
+    if not others:
+        return []
+    words = ", ".join(f"`{each.model}` ({each.calls} calls, {each.total_ms:.3g} ms)" for each in others[:5])
+    return [
+        Finding(
+            kind="other-models", title=f"{len(others) + 1} models were called",
+            text=f"The figures are those of `{report.workload.model}`, which took the most time or was named. Called "
+            f"too: {words}. To measure another one, name it: `%%optimize NAME`.",
+            share=None, severity="info",
         )
     ]  # fmt: skip

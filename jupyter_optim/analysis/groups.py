@@ -33,8 +33,8 @@ def time_groups(report_ops: Iterable[Op], report_modules: Iterable[ModuleRow]) -
     """Group ops by the class of their layer, and ops outside layers by name; largest first.
 
     A layer is a module within which no other module was called. Ops between layers, such as the attention of a
-    transformer, form a group by op name if they take 2% of the op time or more, and else belong to `OUTSIDE`, with
-    the ops of no module. The groups' `ms` sum to the time of all ops.
+    transformer, form a group by op name if they take 2% of the op time or more, and else belong to `OUTSIDE`. The
+    groups' `ms` sum to the time of all ops.
     """
     ops = tuple(report_ops)
     classes = _layer_classes(report_modules)
@@ -42,7 +42,7 @@ def time_groups(report_ops: Iterable[Op], report_modules: Iterable[ModuleRow]) -
     times: dict[tuple[str | None, str], list[Op]] = defaultdict(list)
     for op in ops:
         class_name = classes.get(op.module) if op.module is not None else None
-        named = op.module is not None and op.name in worth_naming
+        named = op.name in worth_naming
         times[class_name, "" if class_name else short_op(op.name) if named else OUTSIDE].append(op)
     groups = (_group(class_name, name, members) for (class_name, name), members in times.items())
     return tuple(sorted(groups, key=lambda group: -group.ms))
@@ -68,7 +68,7 @@ def _layer_classes(rows: Iterable[ModuleRow]) -> dict[str, str]:
 def _ops_worth_naming(ops: tuple[Op, ...], classes: dict[str, str]) -> set[str]:
     between: dict[str, float] = defaultdict(float)
     for op in ops:
-        if op.module is not None and op.module not in classes:
+        if op.module not in classes:
             between[op.name] += op.self_ms
     threshold = _WORTH_NAMING * sum(op.self_ms for op in ops)
     return {name for name, ms in between.items() if ms >= threshold and ms > 0}

@@ -27,6 +27,7 @@ MODEL                the model, where the cell calls more than one: net, or net.
 --no-lines           do not trace which lines cost the time
 --save PATH          write the report to a file: .html, .json or .txt
 --trace PATH         write the profiler's trace to a file: .json or .json.gz
+--open FILE          show the trace file that torch.profiler wrote on any machine (%optimize alone)
 --quiet              show the headline only, no panel
 -h, --help           show this text and run nothing
 """
@@ -49,6 +50,7 @@ class Arguments:
     lines: bool = True
     save: Path | None = None
     trace: Path | None = None
+    open: Path | None = None
     quiet: bool = False
     help: bool = False
 
@@ -82,7 +84,15 @@ def parse(line: str, *, expression: bool) -> Arguments:
         else:
             field, read = _reader(name)
             given = replace(given, **{field: read(name, _unquoted(value if equals else _value(name, words)))})
+    if given.open is not None:
+        return _alone(given, targets, expression=expression)
     return given if given.help else _with_model(given, targets, expression=expression)
+
+
+def _alone(given: Arguments, targets: list[str], *, expression: bool) -> Arguments:
+    if targets or not expression:
+        raise InvalidOption("--open shows a trace file, and runs nothing: %optimize --open FILE.")
+    return given
 
 
 def _is_option(word: str) -> bool:
@@ -206,5 +216,6 @@ _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "--goal": ("goal", _goal),
     "--into": ("into", _variable),
     "--save": ("save", lambda name, value: _path(name, value, _SAVED)),
+    "--open": ("open", lambda name, value: Path(_text(name, value)).expanduser()),
     "--trace": ("trace", lambda name, value: _path(name, value, _TRACED)),
 }

@@ -57,10 +57,17 @@ class OptimizeMagics(Magics):
             given = arguments.parse(line, expression=body is None)
         if given.help:
             print(arguments.HELP)  # noqa: T201 (what --help asks for)
+        elif given.open is not None:
+            self._open_trace(given)
         elif body is None:
             self._optimize_expression(given, {**self.shell.user_ns, **(local_ns or {})})
         else:
             self._optimize_cell(given, line, body)
+
+    def _open_trace(self, given: Arguments) -> None:
+        from jupyter_optim.notebook.outcome import show_trace  # noqa: PLC0415 (imports torch)
+
+        show_trace(self.shell, given)
 
     def _optimize_expression(self, given: Arguments, namespace: dict[str, Any]) -> None:
         expression = given.target or ""

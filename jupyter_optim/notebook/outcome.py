@@ -60,6 +60,28 @@ def present(
             _explain(Output(shell), error)
 
 
+def show_trace(shell: InteractiveShell, given: Arguments) -> None:
+    """Show a trace file as a report, or say in a sentence why that cannot be."""
+    from jupyter_optim.profiling.trace_report import open_trace  # noqa: PLC0415 (a plain run has no use for it)
+
+    output = Output(shell)
+    assert given.open is not None
+    output.say(f"Reading {given.open.name}")
+    try:
+        report = open_trace(given.open)
+        if given.quiet:
+            output.headline(report)
+        else:
+            output.report(report)
+        if given.save is not None:
+            report.save(given.save)
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)
+        _explain(output, error)
+        return
+    if given.into is not None:
+        shell.push({given.into: report})
+
+
 def fail(shell: InteractiveShell, error: BaseException) -> None:
     """Show why nothing could be measured."""
     _explain(Output(shell), error)

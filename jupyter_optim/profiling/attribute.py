@@ -135,7 +135,7 @@ def attribute(
     return attribute_calls(columns, calls, Labels.of(modules, root, line_names))
 
 
-def attribute_calls(columns: Columns, calls: Ints, labels: Labels) -> Attribution:
+def attribute_calls(columns: Columns, calls: Ints, labels: Labels, *, span: bool = False) -> Attribution:
     """Assign each op within some events to its module and line.
 
     Args:
@@ -143,8 +143,9 @@ def attribute_calls(columns: Columns, calls: Ints, labels: Labels) -> Attributio
         calls: rows of the events that are looked into, such as the calls of a model, or steps of a training; one
             that lies within another counts as a part of that.
         labels: what modules and lines are called.
+        span: the events are one stretch of time together, from the first one's beginning to the last one's end.
     """
-    inside = columns.within(calls)
+    inside = columns.within(calls) | _meanwhile(columns, calls)
     outermost = calls[(columns.parent[calls] < 0) | ~inside[np.maximum(columns.parent[calls], 0)]]
     if len(outermost) == 0:
         return Attribution((), (), 0, None, None, len(columns))
@@ -153,10 +154,14 @@ def attribute_calls(columns: Columns, calls: Ints, labels: Labels) -> Attributio
         work = _with_packed(work, columns, labels)
     on_device = bool(device[inside].any())
     is_op = inside & ((columns.kind == Kind.OP) | (columns.kind == Kind.NOTE))
-    call_ns = float(columns.duration[outermost].sum())
+    ends = columns.start[outermost] + columns.duration[outermost]
+    call_ns = float(
+        ends.max() - columns.start[outermost].min() if span else columns.duration[outermost].sum()
+    )
+    count = 1 if span else len(outermost)
     spent = device if on_device else own
     table = _Table(
-        columns, inside, is_op, spent, len(outermost), float(spent[is_op].sum()) if on_device else call_ns, on_device,
+        columns, inside, is_op, spent, count, float(spent[is_op].sum()) if on_device else call_ns, on_device,
         labels, work,
     )  # fmt: skip
     return Attribution(
@@ -164,6 +169,20 @@ def attribute_calls(columns: Columns, calls: Ints, labels: Labels) -> Attributio
         unattributed_ms=max(0.0, call_ns - float(own[is_op].sum())) / table.calls / 1e6, events=len(columns),
         peak=_peak(columns, outermost, labels), flops=table.flops(), counted_share=table.counted_share(),
     )  # fmt: skip
+
+
+def _meanwhile(columns: Columns, calls: Ints) -> NDArray[np.bool_]:
+    """Events of other threads that begin during the calls: the backward pass of a GPU has a thread of its own."""
+    found = np.zeros(len(columns), np.bool_)
+    if len(calls) == 0 or len(np.unique(columns.thread)) == 1:
+        return found
+    order = calls[np.argsort(columns.start[calls])]
+    begins, ends = columns.start[order], np.maximum.accumulate(columns.start[order] + columns.duration[order])
+    at = np.searchsorted(begins, columns.start, side="right") - 1
+    during = (at >= 0) & (columns.start < ends[np.maximum(at, 0)])
+    found[:] = during & (columns.kind != Kind.DEVICE)
+    found &= ~np.isin(columns.thread, np.unique(columns.thread[calls]))
+    return found
 
 
 def _device_time(columns: Columns) -> Ints:

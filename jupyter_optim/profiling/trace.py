@@ -11,7 +11,6 @@ import itertools
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,9 +18,17 @@ from numpy.typing import NDArray
 
 from jupyter_optim.errors import InvalidReport
 from jupyter_optim.profiling.flops import OpSignature
+from jupyter_optim.profiling.trace_file import Event, decode
 
 MODULE_RANGE = "jo:module:"
 LINE_RANGE = "jo:line:"
+FOREIGN_MODULE = "nn.Module: "
+"""What PyTorch's profiler calls a module's call, given ``with_stack``."""
+
+_DIGITS = 9
+_LONGEST_US = 1e13
+_Thread = tuple[int | str, int | str]
+"""Process and thread, as the trace names them."""
 
 Ints = NDArray[np.int64]
 
@@ -44,32 +51,6 @@ _CATEGORIES = {
     "gpu_memcpy": Kind.DEVICE,
     "gpu_memset": Kind.DEVICE,
 }
-
-
-class _Args(msgspec.Struct, gc=False):
-    external_id: int = msgspec.field(name="External id", default=-1)
-    bytes: int = msgspec.field(name="Bytes", default=0)
-    address: int = msgspec.field(name="Addr", default=0)
-    device_type: int = msgspec.field(name="Device Type", default=-1)
-    sequence: int = msgspec.field(name="Sequence number", default=-1)
-    forward_thread: int = msgspec.field(name="Fwd thread id", default=0)
-    shapes: msgspec.Raw = msgspec.field(name="Input Dims", default=msgspec.Raw())
-    types: msgspec.Raw = msgspec.field(name="Input type", default=msgspec.Raw())
-    concrete: msgspec.Raw = msgspec.field(name="Concrete Inputs", default=msgspec.Raw())
-
-
-class _Event(msgspec.Struct, gc=False):
-    ph: str = ""
-    cat: str = ""
-    name: str = ""
-    ts: float = 0.0
-    dur: float = 0.0
-    tid: Any = 0
-    args: _Args | None = None
-
-
-class _File(msgspec.Struct):
-    traceEvents: list[_Event]  # noqa: N815 (the format's own name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,34 +139,37 @@ class Columns:
 
 
 def read(path: Path) -> Columns:
-    """Read the Chrome trace at `path`.
+    """Read the Chrome trace at `path`, compressed or not.
 
     Raises:
-        InvalidReport: it is no trace of PyTorch's profiler.
+        InvalidReport: it cannot be read, or is no trace of PyTorch's profiler.
     """
-    try:
-        events = msgspec.json.decode(path.read_bytes(), type=_File).traceEvents
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidReport(f"{path.name} is not a trace of PyTorch's profiler: {error}.") from error
-    return columns_of(events)
+    return columns_of(decode(path).traceEvents)
 
 
-def columns_of(events: list[_Event]) -> Columns:
+def columns_of(events: list[Event]) -> Columns:
     """Columns of decoded events; kinds that no one asks for are left out."""
-    kept = [each for each in events if each.ph == "X" and each.cat in _CATEGORIES]
+    kept = [
+        each
+        for each in events
+        if each.ph == "X" and (each.cat in _CATEGORIES or each.name.startswith(FOREIGN_MODULE))
+    ]
     table: dict[str, int] = {}
-    threads: dict[Any, int] = {}
+    threads: dict[_Thread, int] = {}
     count = len(kept)
     name = np.fromiter((table.setdefault(e.name, len(table)) for e in kept), np.int64, count)
-    thread = np.fromiter((threads.setdefault(e.tid, len(threads)) for e in kept), np.int64, count)
-    kind = np.fromiter((_CATEGORIES[e.cat] for e in kept), np.int64, count)
+    thread = np.fromiter((threads.setdefault((e.pid, e.tid), len(threads)) for e in kept), np.int64, count)
+    kind = np.fromiter((_CATEGORIES.get(e.cat, Kind.MODULE) for e in kept), np.int64, count)
     external = np.fromiter((-1 if e.args is None else e.args.external_id for e in kept), np.int64, count)
     sequence = np.fromiter((-1 if e.args is None else e.args.sequence for e in kept), np.int64, count)
     backward = np.fromiter((e.args is not None and e.args.forward_thread > 0 for e in kept), np.bool_, count)
     stamps = np.fromiter((e.ts for e in kept), np.float64, count)
     origin = stamps.min() if count else 0.0
+    lengths = np.fromiter((e.dur for e in kept), np.float64, count)
+    if count and not (stamps.max() - origin + lengths.max() < _LONGEST_US and lengths.min() >= 0):
+        raise InvalidReport("This trace has times that cannot be: negative, or years apart.")
     start = np.rint((stamps - origin) * 1e3).astype(np.int64)
-    duration = np.rint(np.fromiter((e.dur for e in kept), np.float64, count) * 1e3).astype(np.int64)
+    duration = np.rint(lengths * 1e3).astype(np.int64)
     names = tuple(table)
     kind, code = _ranges(names, name, kind)
     signature, signatures = _signatures(kept)
@@ -200,7 +184,7 @@ def columns_of(events: list[_Event]) -> Columns:
     )  # fmt: skip
 
 
-def _signatures(events: list[_Event]) -> tuple[Ints, tuple[OpSignature, ...]]:
+def _signatures(events: list[Event]) -> tuple[Ints, tuple[OpSignature, ...]]:
     """Shapes are decoded once for each distinct text of them: a model repeats its layers."""
     numbers: dict[tuple[str, bytes, bytes, bytes], int] = {}
     found = np.full(len(events), -1, np.int64)
@@ -219,7 +203,7 @@ _CUDA = 1
 """`c10::DeviceType` of CUDA devices; the host is 0."""
 
 
-def _memory(events: list[_Event], origin: float, threads: dict[Any, int]) -> MemoryEvents:
+def _memory(events: list[Event], origin: float, threads: dict[_Thread, int]) -> MemoryEvents:
     found = [(e, e.args) for e in events if e.name == "[memory]" and e.args is not None]
     kind = _CUDA if any(args.device_type == _CUDA for _, args in found) else 0
     found = [(e, args) for e, args in found if args.device_type == kind]
@@ -229,7 +213,7 @@ def _memory(events: list[_Event], origin: float, threads: dict[Any, int]) -> Mem
     return MemoryEvents(
         at=at[order], bytes=np.fromiter((args.bytes for _, args in found), np.int64, count)[order],
         address=np.fromiter((args.address for _, args in found), np.uint64, count).astype(np.int64)[order],
-        thread=np.fromiter((threads.get(e.tid, -1) for e, _ in found), np.int64, count)[order],
+        thread=np.fromiter((threads.get((e.pid, e.tid), -1) for e, _ in found), np.int64, count)[order],
         device="cuda" if kind == _CUDA else "cpu",
     )  # fmt: skip
 
@@ -240,8 +224,11 @@ def _ranges(names: tuple[str, ...], name: Ints, kind: Ints) -> tuple[Ints, Ints]
     codes = np.full(len(names), -1, np.int64)
     for index, text in enumerate(names):
         for prefix, own in ((MODULE_RANGE, Kind.MODULE), (LINE_RANGE, Kind.LINE)):
-            if text.startswith(prefix):
-                kinds[index], codes[index] = own, int(text.removeprefix(prefix))
+            number = text.removeprefix(prefix)
+            if number != text and number.isdigit() and len(number) < _DIGITS:
+                kinds[index], codes[index] = own, int(number)
+        if text.startswith(FOREIGN_MODULE):
+            kinds[index], codes[index] = Kind.MODULE, index
     if not len(names):
         return kind, codes
     return np.where(kinds[name] >= 0, kinds[name], kind), codes[name]

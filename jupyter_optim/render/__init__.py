@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from jupyter_optim.analysis.compare import Comparison
 from jupyter_optim.errors import InvalidReport
+from jupyter_optim.render.comparison import comparison_figure, comparison_text, render_comparison
 from jupyter_optim.render.fit import fitted
 from jupyter_optim.render.headline import headline
 from jupyter_optim.render.html import render_html
@@ -15,7 +18,20 @@ from jupyter_optim.render.page import render_page
 from jupyter_optim.render.text import render_text
 from jupyter_optim.report import MIME_TYPE, Report
 
-__all__ = ["headline", "save", "to_bundle", "to_html", "to_page", "to_png", "to_text"]
+__all__ = [
+    "comparison_figure",
+    "comparison_html",
+    "comparison_text",
+    "headline",
+    "save",
+    "to_bundle",
+    "to_html",
+    "to_page",
+    "to_png",
+    "to_text",
+]
+
+_Png = TypeVar("_Png", bound=bytes | None)
 
 
 def to_text(report: Report, width: int | None = None, baseline: Report | None = None) -> str:
@@ -38,7 +54,7 @@ def to_html(report: Report, baseline: Report | None = None, *, figure: bool = Tr
         figure: whether the picture is in it.
     """
     before = _before(report, baseline)
-    return render_html(report, before, _picture(report, before) if figure else None)
+    return render_html(report, before, *(_picture(report, before), _limits(report)) if figure else ())
 
 
 def to_png(report: Report, baseline: Report | None = None) -> bytes:
@@ -67,7 +83,7 @@ def to_bundle(report: Report, baseline: Report | None = None) -> dict[str, Any]:
     picture = _picture(report, before)
     bundle: dict[str, Any] = {
         MIME_TYPE: json.loads(fitted(report).to_json()),
-        "text/html": render_html(report, before, picture),
+        "text/html": render_html(report, before, picture, _limits(report)),
         "text/plain": render_text(report, None, before),
     }
     if isinstance(picture, bytes):
@@ -105,6 +121,16 @@ def save(report: Report, path: Path, baseline: Report | None = None) -> Path:
     return path
 
 
+def comparison_html(comparison: Comparison, *, figure: bool = True) -> str:
+    """Two reports side by side, as an html fragment without script, style sheet or svg.
+
+    Args:
+        comparison: what is shown.
+        figure: whether the picture is in it.
+    """
+    return render_comparison(comparison, _drawn(lambda: comparison_figure(comparison)) if figure else None)
+
+
 def _before(report: Report, baseline: Report | None) -> Report | None:
     """`baseline`, unless it is the report itself: then there is nothing to compare.
 
@@ -115,8 +141,23 @@ def _before(report: Report, baseline: Report | None) -> Report | None:
 
 
 def _picture(report: Report, baseline: Report | None) -> bytes | str:
+    return _drawn(lambda: to_png(report, baseline))
+
+
+def _limits(report: Report) -> bytes | str | None:
+    """The picture of memory and roofline, None if neither is known, or why it could not be drawn."""
+
+    def draw() -> bytes | None:
+        from jupyter_optim.render.limits_figure import render_limits_png  # noqa: PLC0415 (imports matplotlib)
+
+        return render_limits_png(report)
+
+    return _drawn(draw)
+
+
+def _drawn(draw: Callable[[], _Png]) -> _Png | str:
     """The picture, or why there is none: the figures all stand in the html as well."""
     try:
-        return to_png(report, baseline)
+        return draw()
     except Exception as error:  # noqa: BLE001 (an edge: a picture that fails must not cost the report)
         return f"{type(error).__name__}: {error}"

@@ -100,7 +100,10 @@ def _memory(report: Report, baseline: Report | None) -> tuple[Fact, ...]:
         return fmt.size(each.memory.peak_bytes, each.memory.reason)
 
     def weights(each: Report) -> str:
-        return f"{fmt.size(each.memory.weights_bytes)} ({fmt.plural(each.memory.parameters, 'parameter')})"
+        held, parameters = each.memory.weights_bytes, each.memory.parameters
+        if held is None or parameters is None:
+            return fmt.unknown(each.memory.reason)
+        return f"{fmt.size(held)} ({fmt.plural(parameters, 'parameter')})"
 
     def activations(each: Report) -> str:
         return fmt.size(each.memory.activations_bytes, each.memory.reason)
@@ -188,6 +191,8 @@ def _call(report: Report) -> tuple[Fact, ...]:
         if fmt.known(trace.call_ms) is not None and fmt.known(trace.unattributed_ms) is not None
         else ""
     )
+    if work.origin == "trace":
+        return (Fact("Call", "trace", source + inside, _how("measured", trace.method, trace.reason)),)
     return (
         Fact("Call", "mode", fmt.visible(mode), fmt.visible(work.reason or "")),
         Fact("Call", "inputs", _inputs(report)),
@@ -245,10 +250,15 @@ def environment_facts(environment: Environment) -> tuple[tuple[str, str], ...]:
         + (f", driver {gpu.driver}" if gpu.driver else "")
         for gpu in environment.gpus
     )
+    threads = (
+        fmt.unknown()
+        if environment.threads is None
+        else f"{environment.threads} intra-op, {environment.interop_threads} inter-op"
+    )
     why = f" ({environment.gpu_reason.strip().rstrip('.')})" if environment.gpu_reason else ""
     pairs = (
         ("CPU", f"{cpu}, {cores}" if cores else cpu),
-        ("threads", f"{environment.threads} intra-op, {environment.interop_threads} inter-op"),
+        ("threads", threads),
         ("instructions", ", ".join(environment.isa) or "none of note"),
         ("memory", fmt.size(environment.memory_bytes, "the system does not tell")),
         ("GPU", f"{gpus or 'none'}{why}"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from jupyter_optim.analysis.groups import OUTSIDE, TimeGroup, time_groups
+from jupyter_optim.analysis.roofline import bound_of, bound_words
 from jupyter_optim.render import format as fmt
 from jupyter_optim.report import Interval, Report, StepRecord
 
@@ -67,6 +68,9 @@ def headline(report: Report, baseline: Report | None = None) -> str:
     time = fmt.duration_interval(latency.median_ms, latency.low_ms, latency.high_ms)
     about = "about " if latency.status == "estimated" else ""
     mode = " in training mode" if work.training else ""
+    if work.origin == "trace":
+        what = "a step" if latency.repeats else "in all"
+        return f"{name}: {what} {time} {place_of(report)}, the profiler's own work included{_where(report)}."
     place = "" if work.replayed else ", as seen in the cell's own run"
     change = better(gain(report, baseline))
     return f"{name} takes {about}{time} {place_of(report)}{mode}{place}{change}{_where(report)}."
@@ -88,7 +92,8 @@ def place_of(report: Report) -> str:
     device = report.workload.device
     kind, _, index = device.partition(":")
     if kind == "cpu":
-        return f"on {fmt.plural(report.environment.threads, 'CPU thread')}"
+        threads = report.environment.threads
+        return "on the CPU" if threads is None else f"on {fmt.plural(threads, 'CPU thread')}"
     wanted = int(index) if index.isdigit() else 0
     names = [gpu.name for gpu in report.environment.gpus if gpu.index == wanted and gpu.name]
     return f"on {fmt.visible(names[0] if kind == 'cuda' and names else device)}"
@@ -106,7 +111,9 @@ def _where(report: Report) -> str:
     groups = [group for group in time_groups(report.ops, report.modules) if group.share >= _WORTH_SAYING]
     if not groups or groups[0].modules == ("",):
         return ""
-    return f"; {fmt.share(groups[0].share)} of it {_group_words(groups[0])}"
+    bound = bound_of(op for op in report.ops if op.module in groups[0].modules)
+    limit = f", {bound_words(*bound)}" if bound is not None else ""
+    return f"; {fmt.share(groups[0].share)} of it {_group_words(groups[0])}{limit}"
 
 
 def _group_words(group: TimeGroup) -> str:
@@ -149,7 +156,7 @@ def _positive(value: float) -> bool:
 
 
 def _size_ratio(report: Report, baseline: Report | None, steps: tuple[StepRecord, ...]) -> float | None:
-    if baseline is not None and baseline.memory.weights_bytes > 0:
+    if baseline is not None and baseline.memory.weights_bytes and report.memory.weights_bytes is not None:
         return report.memory.weights_bytes / baseline.memory.weights_bytes
     ratios = [ratio for step in steps if (ratio := fmt.known(step.size_ratio)) is not None]
     return prod(ratios) if ratios else None

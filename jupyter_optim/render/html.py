@@ -21,7 +21,9 @@ from jupyter_optim.render.sections import (
     finding_title,
     group_table,
     history_table,
+    holder_table,
     line_table,
+    memory_table,
     module_table,
     op_module_table,
     op_table,
@@ -36,6 +38,7 @@ ROWS = 20
 _OP_ROWS = 12
 _LINES = 10
 _STEPS = 30
+_HOLDERS = 10
 _FINDINGS = 12
 _NAMES = 6
 _SUMMARY = {"p95": "95% of the calls within", "rate": "", "peak": "peak memory", "weights": "weights"}
@@ -43,13 +46,17 @@ _LEFT = ' style="text-align:left"'
 _RIGHT = ' align="right"'
 
 
-def render_html(report: Report, baseline: Report | None = None, picture: bytes | str | None = None) -> str:
+def render_html(
+    report: Report, baseline: Report | None = None, picture: bytes | str | None = None,
+    details: bytes | str | None = None,
+) -> str:  # fmt: skip
     """The report as an html fragment.
 
     Args:
         report: what is shown.
         baseline: the report before any change, for figures before and after.
         picture: the figure as PNG, or why there is none, or None to leave it out.
+        details: likewise that of memory and roofline.
     """
     return "\n".join(
         (
@@ -60,13 +67,14 @@ def render_html(report: Report, baseline: Report | None = None, picture: bytes |
             _summary(report, baseline),
             *_lines(report),
             *_findings(report.findings),
-            *_table(recommendation_table(report, ROWS)),
-            *_table(history_table(report, _STEPS)),
-            *_folded(_facts(facts(report, baseline))),
-            *_folded(group_table(report, ROWS)),
-            *_folded(module_table(report, ROWS)),
-            *_folded(op_table(report, ROWS)),
-            *_folded(op_module_table(report, _OP_ROWS)),
+            *table_html(recommendation_table(report, ROWS)),
+            *table_html(history_table(report, _STEPS)),
+            *folded(_facts(facts(report, baseline))),
+            *folded(group_table(report, ROWS)),
+            *folded(module_table(report, ROWS)),
+            *folded(op_table(report, ROWS)),
+            *folded(op_module_table(report, _OP_ROWS)),
+            *_memory(report, details),
             *_environment(report),
             "</div>",
         )
@@ -124,7 +132,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield "</table>"
     listed = set(in_cell(report)) if rows else set()
     elsewhere = [line for line in report.lines if line not in listed]
-    yield from _table(line_table(elsewhere, _LINES, "Hot lines elsewhere" if rows else "Hot lines"))
+    yield from table_html(line_table(elsewhere, _LINES, "Hot lines elsewhere" if rows else "Hot lines"))
 
 
 def _listed(line: ListedLine) -> str:
@@ -153,7 +161,7 @@ def _findings(findings: tuple[Finding, ...]) -> Iterator[str]:
         return
     yield '<h4>Findings</h4>\n<ul class="jupyter-optim-findings">'
     for finding in findings[:_FINDINGS]:
-        evidence = _more("Evidence", finding.evidence) + _more("Modules", finding.modules)
+        evidence = more("Evidence", finding.evidence) + more("Modules", finding.modules)
         yield (
             f"<li><strong>{marked(finding_title(finding))}</strong> ({finding.severity}): "
             f"{marked(finding.text)}{evidence}</li>"
@@ -163,7 +171,7 @@ def _findings(findings: tuple[Finding, ...]) -> Iterator[str]:
     yield "</ul>"
 
 
-def _more(title: str, names: tuple[str, ...]) -> str:
+def more(title: str, names: tuple[str, ...]) -> str:
     if not names:
         return ""
     shown = ", ".join(
@@ -179,19 +187,36 @@ def _facts(found: tuple[Fact, ...]) -> Table:
     return Table("facts", "What was measured", columns, rows).without_empty_columns()
 
 
-def _environment(report: Report) -> Iterator[str]:
-    rows = environment_facts(report.environment)
-    yield from _folded(Table("environment", "Machine and software", (Column("What"), Column("Value")), rows))
-
-
-def _folded(table: Table | None) -> Iterator[str]:
-    if table is not None:
-        yield f"<details><summary>{prose(table.title)}</summary>"
-        yield from _table(table)
+def _memory(report: Report, details: bytes | str | None) -> Iterator[str]:
+    tables = [memory_table(report), holder_table(report, _HOLDERS)]
+    if any(tables) or details is not None:
+        yield "<details><summary>Memory and the machine's limits</summary>"
+        if isinstance(details, bytes):
+            data = base64.b64encode(details).decode()
+            words = (
+                "Memory held over the time of a call, and how near each op comes to what the machine can do."
+            )
+            yield f'<p><img width="900" alt="{words}" src="data:image/png;base64,{data}"></p>'
+        elif details is not None:
+            yield f"<p>The figure could not be drawn: {prose(details)}</p>"
+        for each in tables:
+            yield from table_html(each)
         yield "</details>"
 
 
-def _table(table: Table | None) -> Iterator[str]:
+def _environment(report: Report) -> Iterator[str]:
+    rows = environment_facts(report.environment)
+    yield from folded(Table("environment", "Machine and software", (Column("What"), Column("Value")), rows))
+
+
+def folded(table: Table | None) -> Iterator[str]:
+    if table is not None:
+        yield f"<details><summary>{prose(table.title)}</summary>"
+        yield from table_html(table)
+        yield "</details>"
+
+
+def table_html(table: Table | None) -> Iterator[str]:
     if table is None:
         return
     yield f'<table class="jupyter-optim-{table.name}">\n<caption>{prose(table.title)}</caption>'

@@ -74,13 +74,14 @@ def op_module_table(report: Report, limit: int) -> Table | None:
     columns = (
         Column("Op", "code"), Column("Module", "code"), Column("Calls", "number"), Column("Self", "number"),
         Column("Share", "number"), Column("Total", "number"), Column("Computation", "number"),
-        Column("Data", "number"), Column("Bound by"), Column("Line", "code"), Column("Device"),
+        Column("Data", "number"), Column("Bound by"), Column("Of peak", "number"), Column("Line", "code"), Column("Device"),
     )  # fmt: skip
     rows = [
         (
             fmt.visible(op.name), NOTHING if op.module is None else fmt.visible(op.module) or _ROOT,
             fmt.count(op.calls), fmt.duration(op.self_ms), fmt.share(op.share), fmt.duration(op.total_ms),
             _or_nothing(op.flops, fmt.flop), _or_nothing(op.bytes, fmt.size), op.bound or NOTHING,
+            _or_nothing(op.of_peak, fmt.share),
             fmt.visible(op.line or NOTHING), fmt.visible(op.device),
         )
         for op in found[:limit]
@@ -131,6 +132,39 @@ def recommendation_table(report: Report, limit: int) -> Table | None:
 
 def _predicted(speedup: float) -> str:
     return f"{fmt.ratio(speedup)} (slower)" if speedup < _SLOWER else fmt.ratio(speedup)
+
+
+def memory_table(report: Report) -> Table | None:
+    """What holds the memory when most is held."""
+    total = sum(each.bytes for each in report.memory.at_peak)
+    columns = (Column("Held by"), Column("Size", "number"), Column("Share", "number"), Column("", "bar"),
+               Column("Blocks", "number"))  # fmt: skip
+    rows = [
+        (each.kind, fmt.size(each.bytes), fmt.share(each.bytes / total), fmt.bar(each.bytes / total),
+         fmt.count(each.blocks))
+        for each in report.memory.at_peak
+    ]  # fmt: skip
+    return table("memory", "Memory at the peak", columns, rows if total > 0 else [], "")
+
+
+def holder_table(report: Report, limit: int) -> Table | None:
+    """The ops whose results hold most of it."""
+    found = report.memory.holders
+    columns = (Column("Op", "code"), Column("Module", "code"), Column("Size", "number"), Column("Blocks", "number"),
+               Column("Kind"), Column("Line", "code"))  # fmt: skip
+    rows = [
+        (fmt.visible(each.op or NOTHING), NOTHING if each.module is None else fmt.visible(each.module) or _ROOT,
+         fmt.size(each.bytes), fmt.count(each.blocks), each.kind, fmt.visible(each.line or NOTHING))
+        for each in found[:limit]
+    ]  # fmt: skip
+    left = len(found) - limit
+    return table(
+        "holders",
+        "What was allocated and is held then",
+        columns,
+        rows,
+        f"and {left} more" if left > 0 else "",
+    )
 
 
 def finding_title(finding: Finding) -> str:

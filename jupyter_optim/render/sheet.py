@@ -7,6 +7,7 @@ whatever style the user has set for theirs, and no global setting is touched, no
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import FT2Font
-from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
 from PIL import Image
@@ -73,6 +75,20 @@ class Sheet:
         """A filled circle with an outline."""
         self._add(Circle((x, y), radius, facecolor=color, edgecolor=line, linewidth=1.4, linestyle="solid",
                          transform=self._transform))  # fmt: skip
+
+    def line(self, points: Sequence[tuple[float, float]], color: str, width: float = 1.5) -> None:
+        """A line through `points`."""
+        xs, ys = zip(*points, strict=True)
+        self._add(
+            Line2D(
+                xs, ys, color=color, linewidth=width, linestyle="solid", marker="", transform=self._transform
+            )
+        )
+
+    def area(self, points: Sequence[tuple[float, float]], color: str) -> None:
+        """A filled polygon."""
+        self._add(Polygon(points, closed=True, facecolor=color, edgecolor="none", linewidth=0.0,
+                          transform=self._transform))  # fmt: skip
 
     def png(self) -> bytes:
         """The sheet as a PNG with a palette: a quarter of the size, and no difference to see."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from jupyter_optim.render import format as fmt
 from jupyter_optim.render.facts import Fact, environment_facts, facts
@@ -55,13 +55,13 @@ def render_text(report: Report, width: int | None = None, baseline: Report | Non
     """
     room = max(NARROWEST, width or WIDTH)
     lines = [line for part in _parts(report, room, baseline) for line in (*part, "")]
-    return "\n".join(_fit(line, room) for line in lines).rstrip()
+    return "\n".join(fit_line(line, room) for line in lines).rstrip()
 
 
 def _parts(report: Report, width: int, baseline: Report | None) -> Iterator[list[str]]:
-    opening = _wrap(headline(report, baseline).replace("`", ""), width)
+    opening = wrap(headline(report, baseline).replace("`", ""), width)
     if report.partial is not None:
-        opening += _wrap(f"This report is incomplete: {fmt.visible(report.partial)}", width)
+        opening += wrap(f"This report is incomplete: {fmt.visible(report.partial)}", width)
     yield opening
     yield _facts(report, width, baseline)
     yield from _tables(width, group_table(report, _GROUPS), line_table(report.lines, _ROWS))
@@ -74,7 +74,7 @@ def _parts(report: Report, width: int, baseline: Report | None) -> Iterator[list
 
 
 def _tables(width: int, *tables: Table | None) -> Iterator[list[str]]:
-    yield from (_table(each, width) for each in tables if each is not None)
+    yield from (table_lines(each, _SHOWN[each.name], width) for each in tables if each is not None)
 
 
 def _facts(report: Report, width: int, baseline: Report | None) -> list[str]:
@@ -95,18 +95,24 @@ def _findings(findings: tuple[Finding, ...], width: int) -> list[str]:
     lines = ["Findings"]
     for finding in findings[:_FINDINGS]:
         words = f"[{finding.severity}] {finding_title(finding)}: {fmt.visible(finding.text)}"
-        lines += _wrap(words, width, "  ", "    ")
+        lines += wrap(words, width, "  ", "    ")
     left = len(findings) - _FINDINGS
     return [*lines, f"  and {left} more"] if left > 0 else lines
 
 
 def _entry(name: str, words: str, width: int) -> list[str]:
-    return _wrap(words, width, f"{name:<9}", " " * 9)
+    return wrap(words, width, f"{name:<9}", " " * 9)
 
 
-def _table(table: Table, width: int) -> list[str]:
-    """Columns aligned below one line of titles, of which the table's own is the first."""
-    wanted = [each for title in _SHOWN[table.name] for each in _columns(table, title)]
+def table_lines(table: Table, titles: Iterable[str], width: int) -> list[str]:
+    """Columns aligned below one line of titles, of which the table's own is the first.
+
+    Args:
+        table: what is shown.
+        titles: columns for which a terminal has room, those that are given up last first.
+        width: characters in a line.
+    """
+    wanted = [each for title in titles for each in _columns(table, title)]
     details = [i for i in wanted if table.columns[i].kind == "detail"]
     head = [column.title for column in table.columns]
     head[wanted[0]] = table.title
@@ -169,7 +175,7 @@ def _row(row: tuple[str, ...], columns: tuple[Column, ...], widths: dict[int, in
     return "  ".join(parts).rstrip()
 
 
-def _wrap(text: str, width: int, first: str = "", later: str = "") -> list[str]:
+def wrap(text: str, width: int, first: str = "", later: str = "") -> list[str]:
     return textwrap.wrap(
         text, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False
     ) or [first.rstrip()]
@@ -183,7 +189,7 @@ def _cells(text: str) -> int:
     )
 
 
-def _fit(line: str, width: int) -> str:
+def fit_line(line: str, width: int) -> str:
     while _cells(line) > width:
         line = line[: len(line) - max(1, (_cells(line) - width) // 2) - 1] + "…"
     return line

@@ -146,9 +146,7 @@ def test_shared_modules_stand_under_their_first_name() -> None:
     assert "2" not in rows
 
 
-@pytest.mark.parametrize(
-    "text", ["", "not json", "[]", '{"traceEvents": 3}', '{"traceEvents": [{"ts": "x"}]}']
-)
+@pytest.mark.parametrize("text", ["not json", "[3]", '{"traceEvents": 3}', '{"traceEvents": [{"ts": "x"}]}'])
 def test_what_is_no_trace_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "trace.json"
     path.write_text(text)

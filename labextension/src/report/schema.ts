@@ -24,6 +24,7 @@ export interface Report {
   readonly recommendations: ReadonlyArray<Recommendation>;
   readonly history: ReadonlyArray<StepRecord>;
   readonly line_trace?: LineTrace | null;
+  readonly peaks?: Peaks | null;
   readonly cell?: string | null;
   readonly partial?: string | null;
 }
@@ -33,8 +34,8 @@ export interface Environment {
   readonly cpu_model: string | null;
   readonly physical_cores: number | null;
   readonly logical_cores: number | null;
-  readonly threads: number;
-  readonly interop_threads: number;
+  readonly threads: number | null;
+  readonly interop_threads: number | null;
   readonly isa: ReadonlyArray<string>;
   readonly memory_bytes: number | null;
   readonly gpus: ReadonlyArray<Gpu>;
@@ -57,7 +58,7 @@ export interface Gpu {
 /** What was measured: the model, and how it was called. */
 export interface WorkloadInfo {
   readonly model: string;
-  readonly origin: 'call' | 'cell' | 'expression';
+  readonly origin: 'call' | 'cell' | 'expression' | 'trace';
   readonly expression: string | null;
   readonly device: string;
   readonly dtype: string | null;
@@ -118,9 +119,9 @@ export interface Latency {
 /** Bytes held by tensors during one call. */
 export interface Memory {
   readonly peak_bytes: number | null;
-  readonly weights_bytes: number;
+  readonly weights_bytes: number | null;
   readonly activations_bytes: number | null;
-  readonly parameters: number;
+  readonly parameters: number | null;
   readonly status: 'estimated' | 'measured' | 'unavailable';
   readonly method: string;
   readonly reason?: string | null;
@@ -175,7 +176,7 @@ export interface Trace {
   readonly calls: number;
   readonly call_ms: number | null;
   readonly unattributed_ms: number | null;
-  readonly source: 'cell' | 'replay';
+  readonly source: 'cell' | 'file' | 'replay';
   readonly traced_ms?: number | null;
   readonly method: string;
   readonly reason?: string | null;
@@ -194,6 +195,8 @@ export interface Op {
   readonly module: string | null;
   readonly line: string | null;
   readonly device: string;
+  readonly dtype?: string | null;
+  readonly of_peak?: number | null;
 }
 
 /** One module, summed over one call of the model. */
@@ -290,6 +293,17 @@ export interface LineTrace {
   readonly reason?: string | null;
 }
 
+/** The most that this machine can do, measured. */
+export interface Peaks {
+  readonly device: string;
+  readonly flops_per_s: { readonly [key: string]: number };
+  readonly bytes_per_s: number | null;
+  readonly overhead_us: number | null;
+  readonly threads: number | null;
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
 export const DEFINITIONS: Definitions = {
   Report: {
     type: 'object',
@@ -311,6 +325,7 @@ export const DEFINITIONS: Definitions = {
       recommendations: {"type": "array", "items": {"$ref": "#/$defs/Recommendation"}},
       history: {"type": "array", "items": {"$ref": "#/$defs/StepRecord"}},
       line_trace: {"anyOf": [{"$ref": "#/$defs/LineTrace"}, {"type": "null"}]},
+      peaks: {"anyOf": [{"$ref": "#/$defs/Peaks"}, {"type": "null"}]},
       cell: {"anyOf": [{"type": "string"}, {"type": "null"}]},
       partial: {"anyOf": [{"type": "string"}, {"type": "null"}]}
     }
@@ -322,8 +337,8 @@ export const DEFINITIONS: Definitions = {
       cpu_model: {"anyOf": [{"type": "string"}, {"type": "null"}]},
       physical_cores: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
       logical_cores: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-      threads: {"type": "integer"},
-      interop_threads: {"type": "integer"},
+      threads: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      interop_threads: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
       isa: {"type": "array", "items": {"type": "string"}},
       memory_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
       gpus: {"type": "array", "items": {"$ref": "#/$defs/Gpu"}},
@@ -350,7 +365,7 @@ export const DEFINITIONS: Definitions = {
     required: ["model", "origin", "expression", "device", "dtype", "training", "grad", "autocast", "batch_size", "inputs", "signatures", "calls", "cell_ms", "model_ms", "replayed", "reason"],
     properties: {
       model: {"type": "string"},
-      origin: {"enum": ["call", "cell", "expression"]},
+      origin: {"enum": ["call", "cell", "expression", "trace"]},
       expression: {"anyOf": [{"type": "string"}, {"type": "null"}]},
       device: {"type": "string"},
       dtype: {"anyOf": [{"type": "string"}, {"type": "null"}]},
@@ -421,9 +436,9 @@ export const DEFINITIONS: Definitions = {
     required: ["peak_bytes", "weights_bytes", "activations_bytes", "parameters", "status", "method"],
     properties: {
       peak_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-      weights_bytes: {"type": "integer"},
+      weights_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
       activations_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-      parameters: {"type": "integer"},
+      parameters: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
       status: {"enum": ["estimated", "measured", "unavailable"]},
       method: {"type": "string"},
       reason: {"anyOf": [{"type": "string"}, {"type": "null"}]},
@@ -490,7 +505,7 @@ export const DEFINITIONS: Definitions = {
       calls: {"type": "integer"},
       call_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       unattributed_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
-      source: {"enum": ["cell", "replay"]},
+      source: {"enum": ["cell", "file", "replay"]},
       traced_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       method: {"type": "string"},
       reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
@@ -510,7 +525,9 @@ export const DEFINITIONS: Definitions = {
       bound: {"anyOf": [{"enum": ["compute", "memory", "overhead"]}, {"type": "null"}]},
       module: {"anyOf": [{"type": "string"}, {"type": "null"}]},
       line: {"anyOf": [{"type": "string"}, {"type": "null"}]},
-      device: {"type": "string"}
+      device: {"type": "string"},
+      dtype: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      of_peak: {"anyOf": [{"type": "number"}, {"type": "null"}]}
     }
   },
   ModuleRow: {
@@ -619,6 +636,19 @@ export const DEFINITIONS: Definitions = {
       total_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       unattributed_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       status: {"enum": ["estimated", "measured", "unavailable"]},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Peaks: {
+    type: 'object',
+    required: ["device", "flops_per_s", "bytes_per_s", "overhead_us", "threads", "method"],
+    properties: {
+      device: {"type": "string"},
+      flops_per_s: {"type": "object", "additionalProperties": {"type": "number"}},
+      bytes_per_s: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      overhead_us: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      threads: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
       method: {"type": "string"},
       reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
     }

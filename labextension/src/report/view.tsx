@@ -91,7 +91,9 @@ function gain(history: ReadonlyArray<StepRecord>): number | null {
 
 function place({ environment, workload }: Report, trans: TranslationBundle): string {
   return workload.device === 'cpu'
-    ? trans._n('on %1 CPU thread', 'on %1 CPU threads', environment.threads)
+    ? environment.threads === null
+      ? trans.__('on the CPU')
+      : trans._n('on %1 CPU thread', 'on %1 CPU threads', environment.threads)
     : trans.__('on %1', workload.device);
 }
 
@@ -342,7 +344,9 @@ function Conditions({ report, trans }: IProps): React.ReactElement {
             environment.cpu_model,
             environment.physical_cores !== null &&
               trans._n('%1 core', '%1 cores', environment.physical_cores),
-            trans._n('%1 thread', '%1 threads', environment.threads),
+            environment.threads === null
+              ? format.UNKNOWN
+              : trans._n('%1 thread', '%1 threads', environment.threads),
             ...environment.isa
           ]
             .filter(Boolean)

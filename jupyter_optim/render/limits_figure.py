@@ -1,0 +1,155 @@
+"""The second picture: what is held over the time of a call, and how near each op comes to the machine's limits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from jupyter_optim.render import format as fmt
+from jupyter_optim.render.sheet import Pen, Sheet
+from jupyter_optim.report import Op, Peaks, Report
+
+WIDTH = 900
+_HEIGHT = 330
+_EDGE = 24
+_PAPER, _INK, _SOFT, _RULE = "#fdfdfc", "#1f2328", "#5b6470", "#d5d9de"
+# Okabe and Ito, https://jfly.uni-koeln.de/color/: told apart with any colour vision
+_BLUE, _ORANGE, _GREEN, _RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
+_BOUNDS = {"compute": _BLUE, "memory": _ORANGE, "overhead": _RED}
+_OPS = 24
+_ROOFS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A plot's place on the sheet."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
+
+
+@dataclass(frozen=True, slots=True)
+class _Pens:
+    head: Pen
+    body: Pen
+    small: Pen
+
+
+def render_limits_png(report: Report) -> bytes | None:
+    """The picture as PNG, or None where neither is known."""
+    timeline = report.memory.timeline
+    ops = _plotted(report)
+    if not timeline and not ops:
+        return None
+    pens = _Pens(Pen(13, bold=True), Pen(12.5), Pen(11))
+    sheet = Sheet(WIDTH, _HEIGHT, _PAPER)
+    sheet.box(0.5, 0.5, WIDTH - 1, _HEIGHT - 1, _PAPER, _RULE)
+    half = (WIDTH - 3 * _EDGE) / 2
+    if timeline:
+        _draw_memory(sheet, pens, report, _Frame(_EDGE + 62, 58, half - 70, _HEIGHT - 116))
+    if ops and report.peaks is not None:
+        left = 2 * _EDGE + half if timeline else _EDGE
+        _draw_roofline(sheet, pens, report.peaks, ops, _Frame(left + 62, 58, half - 70, _HEIGHT - 116))
+    return sheet.png()
+
+
+def _draw_memory(sheet: Sheet, pens: _Pens, report: Report, frame: _Frame) -> None:
+    points = report.memory.timeline
+    end, most = points[-1].ms or 1.0, max(point.bytes for point in points)
+    # from zero: what the call itself adds must not look larger than it is
+    low = 0.0
+
+    def at(ms: float, held: float) -> tuple[float, float]:
+        return frame.left + frame.width * ms / end, frame.bottom - frame.height * (held - low) / (
+            most * 1.08 - low
+        )
+
+    sheet.text(frame.left - 62, 30, "Memory held during one call", pens.head, _INK)
+    for part in (0.0, 0.5, 1.0):
+        y = at(0, most * part)[1]
+        sheet.box(frame.left, y - 0.4, frame.width, 0.8, _RULE)
+        sheet.text(frame.left - 8, y + 4, fmt.size(most * part), pens.small, _SOFT, "right")
+    corners: list[tuple[float, float]] = []
+    for i, point in enumerate(points):
+        if i:
+            corners.append(at(point.ms, points[i - 1].bytes))
+        corners.append(at(point.ms, point.bytes))
+    sheet.area([(frame.left, frame.bottom), *corners, (corners[-1][0], frame.bottom)], _BLUE + "33")
+    sheet.line(corners, _BLUE, 1.2)
+    base = report.memory.weights_bytes or 0
+    if 0 < base < most:
+        y = at(0, base)[1]
+        sheet.line([(frame.left, y), (frame.left + frame.width, y)], _GREEN, 1.5)
+        sheet.text(frame.left + frame.width, y + 15, f"weights {fmt.size(base)}", pens.small, _GREEN, "right")
+    peak = max(points, key=lambda point: point.bytes)
+    x, y = at(peak.ms, peak.bytes)
+    sheet.dot(x, y, 4, _RED, _PAPER)
+    side = "left" if x < frame.left + frame.width / 2 else "right"
+    sheet.text(x + (8 if side == "left" else -8), y - 5, f"peak {fmt.size(most)}", pens.small, _INK, side)  # type: ignore[arg-type]
+    sheet.text(frame.left, frame.bottom + 18, "0", pens.small, _SOFT, "center")
+    sheet.text(frame.left + frame.width, frame.bottom + 18, fmt.duration(end), pens.small, _SOFT, "right")
+
+
+def _plotted(report: Report) -> list[Op]:
+    """The ops whose arithmetic and data are known, those that take longest."""
+    if report.peaks is None or not report.peaks.bytes_per_s:
+        return []
+    known = [op for op in report.ops if op.flops and op.bytes and op.self_ms > 0]
+    return sorted(known, key=lambda op: -op.self_ms)[:_OPS]
+
+
+def _draw_roofline(sheet: Sheet, pens: _Pens, peaks: Peaks, ops: list[Op], frame: _Frame) -> None:
+    bandwidth = peaks.bytes_per_s or 1.0
+    used = {op.dtype for op in ops}
+    roofs = {
+        name: rate for name, rate in peaks.flops_per_s.items() if name in used or name in ("bfloat16", "int8")
+    }
+    roofs = dict(sorted(roofs.items(), key=lambda item: -item[1])[:_ROOFS]) or peaks.flops_per_s
+    intensity = [(op.flops or 1) / (op.bytes or 1) for op in ops]
+    rate = [(op.flops or 1) / (op.self_ms / 1e3) for op in ops]
+    low_x, high_x = min(0.05, *intensity), max(max(roofs.values()) / bandwidth * 2, *intensity) * 1.5
+    low_y, high_y = min(*rate, bandwidth * low_x) / 2, max(*roofs.values(), *rate) * 2
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return (
+            frame.left + frame.width * math.log(x / low_x) / math.log(high_x / low_x),
+            frame.bottom - frame.height * math.log(y / low_y) / math.log(high_y / low_y),
+        )
+
+    sheet.text(frame.left - 62, 30, "How near the ops come to this machine's limits", pens.head, _INK)
+    sheet.box(frame.left, frame.top, frame.width, frame.height, _PAPER, _RULE)
+    for name, peak in roofs.items():
+        ridge = peak / bandwidth
+        points = [at(max(low_x, ridge), peak), at(high_x, peak)]
+        sheet.line(points, _SOFT, 1.2)
+        sheet.text(
+            points[1][0] - 4, points[1][1] - 5, f"{name} {fmt.flop(peak)}/s", pens.small, _SOFT, "right"
+        )
+    top = max(roofs.values())
+    sheet.line([at(low_x, bandwidth * low_x), at(top / bandwidth, top)], _SOFT, 1.2)
+    sheet.text(frame.left + 6, frame.top + 16, f"memory {fmt.size(bandwidth)}/s", pens.small, _SOFT)
+    longest = max(op.self_ms for op in ops)
+    for op, x, y in zip(ops, intensity, rate, strict=True):
+        color = _BOUNDS.get(op.bound or "", _SOFT)
+        sheet.dot(*at(x, max(y, low_y)), 3 + 6 * math.sqrt(op.self_ms / longest), color + "b3", _PAPER)
+    sheet.text(frame.left, frame.bottom + 18, f"{low_x:.2g}", pens.small, _SOFT)
+    sheet.text(
+        frame.left + frame.width,
+        frame.bottom + 18,
+        f"{high_x:.3g} operations for each byte",
+        pens.small,
+        _SOFT,
+        "right",
+    )
+    x = frame.left
+    for name, color in _BOUNDS.items():
+        sheet.dot(x + 5, frame.bottom + 36, 5, color, _PAPER)
+        words = {"compute": "arithmetic", "memory": "memory", "overhead": "launching"}[name]
+        sheet.text(x + 15, frame.bottom + 40, f"bound by {words}", pens.small, _INK)
+        x += 28 + pens.small.width(f"bound by {words}")

@@ -1,0 +1,130 @@
+"""Trace files of others: those that PyTorch writes, and those that nobody should."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile, schedule
+
+import jupyter_optim as jo
+
+
+def training(active: int, path: Path, **options: bool) -> None:
+    """Leave at `path` the trace of `active` training steps, as users write it."""
+    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+    optimizer, x = torch.optim.SGD(model.parameters(), lr=0.1), torch.randn(32, 64)
+    with profile(
+        activities=[ProfilerActivity.CPU], schedule=schedule(wait=1, warmup=1, active=active),
+        on_trace_ready=lambda done: done.export_chrome_trace(str(path)), **options,
+    ) as running:  # fmt: skip
+        for _ in range(active + 2):
+            loss = model(x).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            running.step()
+
+
+@pytest.mark.filterwarnings("ignore:Warning. Profiler clears events")
+@pytest.mark.parametrize("name", ["trace.json", "trace.json.gz"])
+def test_a_training_is_told_by_the_step(tmp_path: Path, name: str) -> None:
+    training(3, tmp_path / name, with_stack=True, record_shapes=True, profile_memory=True)
+    report = jo.open_trace(tmp_path / name)
+    assert (report.workload.model, report.workload.origin) == (name, "trace")
+    assert report.trace.calls == 3
+    # the second layer's product, and those of both layers' weights and of one layer's inputs
+    products = {op.name: op for op in report.ops if op.module is None and op.flops}
+    assert products["aten::mm"].calls == 3
+    assert products["aten::mm"].flops == 2 * 32 * (64 * 128 + 2 * 128 * 10)
+    linear = {row.path: row for row in report.modules if row.class_name == "Linear"}
+    assert len(linear) == 2
+    assert sum(row.flops for row in linear.values()) == 2 * 32 * (64 * 128 + 128 * 10)
+    total = sum(op.self_ms for op in report.ops) + report.trace.unattributed_ms
+    assert total == pytest.approx(report.trace.call_ms, rel=0.01)
+    assert jo.Report.from_json(report.to_json()).to_json() == report.to_json()
+    assert "a step" in str(report)
+
+
+def test_without_steps_shapes_or_memory_the_reasons_are_told(tmp_path: Path) -> None:
+    x = torch.randn(16, 16)
+    with profile(activities=[ProfilerActivity.CPU]) as done:
+        for _ in range(5):
+            x @ x
+    done.export_chrome_trace(str(tmp_path / "plain.json"))
+    report = jo.open_trace(str(tmp_path / "plain.json"))
+    assert next(op for op in report.ops if op.name == "aten::mm").calls == 5
+    assert report.trace.calls == 1
+    assert "record_shapes" in report.flops.reason
+    assert "profile_memory" in report.memory.reason
+    assert report.memory.weights_bytes is None
+    assert report.environment.threads is None
+    assert "None" not in str(report)
+
+
+def test_work_of_a_gpu_belongs_to_the_op_that_launched_it(tmp_path: Path) -> None:
+    def event(
+        category: str, name: str, at: float, length: float, thread: int | str, external: int
+    ) -> dict[str, object]:
+        return {"ph": "X", "cat": category, "name": name, "ts": at, "dur": length, "pid": 1, "tid": thread,
+                "args": {"External id": external}}  # fmt: skip
+
+    events = [
+        event("cpu_op", "aten::mm", 0, 10, 7, 1), event("cpu_op", "aten::relu", 20, 10, 7, 2),
+        event("kernel", "sgemm", 5, 300, "stream 7", 1), event("kernel", "relu_kernel", 310, 100, "stream 7", 2),
+    ]  # fmt: skip
+    (tmp_path / "gpu.json").write_text(
+        json.dumps({"traceEvents": events, "deviceProperties": [{"id": 0, "name": "NVIDIA Test"}]})
+    )
+    report = jo.open_trace(tmp_path / "gpu.json")
+    rows = {op.name: op for op in report.ops}
+    assert (rows["aten::mm"].self_ms, rows["aten::mm"].device) == (0.3, "cuda")
+    assert rows["aten::relu"].share == pytest.approx(0.25)
+    assert report.environment.gpus[0].name == "NVIDIA Test"
+    assert report.workload.device == "cuda"
+
+
+BROKEN = {
+    "nothing": (b"", "empty"),
+    "cut off": (b'{"traceEvents": [{"ph": "X"', "not a trace"),
+    "no events": (b'{"traceEvents": []}', "holds no ops"),
+    "another program's": (b'{"traceEvents": [{"ph": "X", "cat": "blink", "name": "paint", "ts": 1, "dur": 1}]}', "holds no ops"),
+    "deep": (b"[" * 200_000, "not a trace"),
+    "binary": (bytes(range(256)), "not a trace"),
+    "times apart": ((b'{"traceEvents": [{"ph":"X","cat":"cpu_op","name":"a","ts":0,"dur":1},'
+                    b'{"ph":"X","cat":"cpu_op","name":"b","ts":1e300,"dur":1}]}'), "times that cannot be"),
+    "negative": (b'{"traceEvents": [{"ph":"X","cat":"cpu_op","name":"a","ts":0,"dur":-5}]}', "times that cannot be"),
+    "cut archive": (gzip.compress(b'{"traceEvents": []}' * 1000)[:-9], "broken"),
+    "wrong types": (b'{"traceEvents": [{"ph":"X","cat":"cpu_op","name":[1],"ts":0,"dur":1}]}', "not a trace"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_is_no_trace_gets_a_sentence(tmp_path: Path, kind: str) -> None:
+    data, words = BROKEN[kind]
+    (tmp_path / "given.json").write_bytes(data)
+    with pytest.raises(jo.InvalidReport, match=words) as raised:
+        jo.open_trace(tmp_path / "given.json")
+    assert str(tmp_path) not in str(raised.value)
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(jo.InvalidReport, match="No such file"):
+        jo.open_trace(tmp_path / "nowhere.json")
+    with pytest.raises(jo.InvalidReport, match="is a folder"):
+        jo.open_trace(tmp_path)
+
+
+def test_names_that_look_like_ours_are_taken_for_names(tmp_path: Path) -> None:
+    names = ["jo:module:99999999999999999999", "jo:line:x", "<script>", "\u202e", "nn.Module: "]
+    events = [
+        {"ph": "X", "cat": "cpu_op", "name": n, "ts": i, "dur": 1, "tid": 1} for i, n in enumerate(names)
+    ]
+    (tmp_path / "odd.json").write_text(json.dumps({"traceEvents": events}))
+    report = jo.open_trace(tmp_path / "odd.json")
+    assert "<script>" in {op.name for op in report.ops}
+    assert str(report)
