@@ -325,6 +325,31 @@ class Trace(_Data, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+PhaseName = Literal["data", "forward", "backward", "optimizer", "other"]
+
+
+class Phase(_Data, frozen=True, kw_only=True):
+    """A part of each training step."""
+
+    name: PhaseName
+    ms: float
+    """Of one step."""
+    share: float
+    ops: float | None
+    """Ops that it calls in one step."""
+
+
+class Training(_Data, frozen=True, kw_only=True):
+    """The training steps of a cell, as far as they were recorded."""
+
+    steps: int
+    step_ms: float
+    """Wall time of one step, under the profiler."""
+    phases: tuple[Phase, ...]
+    method: str
+    reason: str | None = None
+
+
 class Peaks(_Data, frozen=True, kw_only=True):
     """The most that this machine can do, measured."""
 
@@ -425,6 +450,8 @@ class Report(_Data, frozen=True, kw_only=True):
     recommendations: tuple[Recommendation, ...]
     history: tuple[StepRecord, ...]
     line_trace: LineTrace | None = None
+    training: Training | None = None
+    """None: the cell trained nothing while it was recorded."""
     peaks: Peaks | None = None
     """None: they were not measured."""
     cell: str | None = None

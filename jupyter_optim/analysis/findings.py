@@ -11,6 +11,9 @@ from jupyter_optim.report import Finding, Report, Severity
 _HOT = 0.10
 _IDLE = 0.25
 _WORTH_NAMING = 0.01
+_WAITING = 0.2
+_MANY_OPS = 50
+_MOST_OF_MEMORY = 0.4
 _WORTH_SAYING = 1.05
 
 
@@ -19,6 +22,9 @@ def find(report: Report) -> tuple[Finding, ...]:
     rules: tuple[Callable[[Report], list[Finding]], ...] = (
         _hot_groups,
         _overhead,
+        _waiting_for_data,
+        _many_optimizer_ops,
+        _memory_kept,
         _train_mode,
         _gradients,
         _shapes,
@@ -152,5 +158,56 @@ def _others(report: Report) -> list[Finding]:
             text=f"The figures are those of `{report.workload.model}`, which took the most time or was named. Called "
             f"too: {words}. To measure another one, name it: `%%optimize NAME`.",
             share=None, severity="info",
+        )
+    ]  # fmt: skip
+
+
+def _waiting_for_data(report: Report) -> list[Finding]:
+    training = report.training
+    data = next((phase for phase in training.phases if phase.name == "data"), None) if training else None
+    if training is None or data is None or data.share < _WAITING:
+        return []
+    return [
+        Finding(
+            kind="data-loading", title=f"{data.share:.0%} of a training step waits for data",
+            text=f"{data.ms:.3g} ms of each step's {training.step_ms:.3g} ms pass in the DataLoader. Give it worker "
+            "processes (`num_workers`), move transformations out of the loop, or keep the data in memory.",
+            share=None, severity="high" if data.share >= 0.5 else "medium", evidence=(training.method,),
+        )
+    ]  # fmt: skip
+
+
+def _many_optimizer_ops(report: Report) -> list[Finding]:
+    training = report.training
+    phase = next((each for each in training.phases if each.name == "optimizer"), None) if training else None
+    if training is None or phase is None or phase.share < _HOT or (phase.ops or 0) < _MANY_OPS:
+        return []
+    return [
+        Finding(
+            kind="optimizer-ops", title=f"The optimizer runs {phase.ops:.0f} small ops in each step",
+            text=f"They take {phase.share:.0%} of a step, {phase.ms:.3g} ms. Most of torch's optimizers do the same in "
+            "one op for all weights: `fused=True`, or `foreach=True`.",
+            share=None, severity="medium", evidence=(training.method,),
+        )
+    ]  # fmt: skip
+
+
+def _memory_kept(report: Report) -> list[Finding]:
+    """Activations that hold most of the memory, though nothing will go backward through them."""
+    memory, workload = report.memory, report.workload
+    held = next((each.bytes for each in memory.at_peak if each.kind == "activations"), 0)
+    if (
+        not memory.peak_bytes
+        or held < _MOST_OF_MEMORY * memory.peak_bytes
+        or not workload.grad
+        or workload.trains
+    ):
+        return []
+    return [
+        Finding(
+            kind="memory-for-gradients", title=f"{held / memory.peak_bytes:.0%} of the memory is kept for gradients",
+            text=f"{held / 1e6:.3g} MB of the {memory.peak_bytes / 1e6:.3g} MB at the peak are activations that wait for "
+            "a backward pass. Without one, `with torch.inference_mode():` lets each go when it was used.",
+            share=None, severity="medium", modules=tuple(each.module for each in memory.holders[:5] if each.module),
         )
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from jupyter_optim.report import Bound, Op, Peaks
+from jupyter_optim.report import Bound, Op, Peaks, Report
 
 _SAME_RATE = {
     "int64": "float32", "int32": "float32", "complex64": "float32", "complex128": "float64", "uint8": "int8",
@@ -22,9 +22,10 @@ _OVERHEAD_PART = 0.5
 """An op that spends this much of its time on being launched is bound by that."""
 
 
-def placed(ops: tuple[Op, ...], peaks: Peaks | None) -> tuple[Op, ...]:
-    """`ops`, each with what bounds it and how near it comes to the machine's peak; as they are without peaks."""
-    return ops if peaks is None else tuple(_placed(op, peaks) for op in ops)
+def placed(report: Report) -> Report:
+    """The report with what bounds each op, and how near it comes to the machine's peak; as it is without peaks."""
+    peaks = report.peaks
+    return report if peaks is None else replace(report, ops=tuple(_placed(op, peaks) for op in report.ops))
 
 
 def _placed(op: Op, peaks: Peaks) -> Op:

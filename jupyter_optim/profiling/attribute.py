@@ -50,6 +50,7 @@ class Attribution:
             modules=tuple(
                 replace(row, self_ms=row.self_ms * factor, total_ms=row.total_ms * factor) for row in self.modules
             ),
+            peak=None if self.peak is None else self.peak.scaled(factor),
             call_ms=median_ms, unattributed_ms=(self.unattributed_ms or 0.0) * factor,
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ from jupyter_optim import tree
 from jupyter_optim.errors import InvalidInputs, OptimError
 from jupyter_optim.guard import affordable, undisturbed
 from jupyter_optim.hardware.environment import environment
+from jupyter_optim.hardware.peaks import peaks
 from jupyter_optim.profiling.annotate import ModuleRanges
 from jupyter_optim.profiling.attribute import NOTHING, Attribution, attribute
 from jupyter_optim.profiling.latency import Budget, latency_of, latency_of_run, time_calls
@@ -27,7 +28,18 @@ from jupyter_optim.profiling.record import Recorder
 from jupyter_optim.profiling.trace import Columns
 from jupyter_optim.profiling.user_code import UserCode
 from jupyter_optim.progress import Progress
-from jupyter_optim.report import Energy, Flops, Hardware, Latency, Op, Report, Trace, WorkloadInfo
+from jupyter_optim.report import (
+    Energy,
+    Flops,
+    Hardware,
+    Latency,
+    Op,
+    Peaks,
+    Report,
+    Trace,
+    Training,
+    WorkloadInfo,
+)
 from jupyter_optim.workload import Workload, dtype_name
 
 EVENT_BUDGET = 20_000
@@ -50,8 +62,13 @@ class CellTrace:
 TraceOf = Callable[[], CellTrace | None]
 """Reads the cell's trace, if it was recorded."""
 
-LinesOf = Callable[[], LineRows]
-"""Reads the times of the cell's lines."""
+
+@dataclass(frozen=True, slots=True)
+class CellRun:
+    """What was learnt of the cell as a whole, while it ran."""
+
+    lines: LineRows
+    training: Training | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +78,7 @@ class Source:
     cell: str | None = None
     """The cell's text as the editor shows it."""
     trace: TraceOf | None = None
-    lines: LinesOf | None = None
+    run: Callable[[], CellRun] | None = None
     """None: the lines are those of the model's own code, as it is replayed."""
     trace_path: Path | None = None
     """Where to leave the Chrome trace, if anywhere."""
@@ -112,15 +129,16 @@ def measure(workload: Workload, progress: Progress, source: Source | None = None
         except Exception as error:  # noqa: BLE001 (the user's own forward may raise anything)
             workload = workload.not_replayed(error)
     figures = figures or _of_own_run(workload, cell_trace)
-    lines = figures.lines if source.lines is None else source.lines()
+    run = CellRun(figures.lines, None) if source.run is None else source.run()
+    limits = _limits(workload, progress)
     report = Report(
         environment=environment(), workload=describe(workload), latency=figures.latency,
         memory=memory_of(workload, figures.attribution.peak, _on_device(workload)),
         flops=_flops(figures.attribution),
         energy=Energy(energy_j=None, status="unavailable", method="", reason="energy is not measured yet"),
         hardware=figures.hardware, trace=_trace_info(workload, figures),
-        ops=_with_caller(figures.attribution.ops, lines.caller), modules=figures.attribution.modules, lines=lines.rows,
-        line_trace=lines.trace, findings=(), recommendations=(), history=(), cell=source.cell,
+        ops=_with_caller(figures.attribution.ops, run.lines.caller), modules=figures.attribution.modules, lines=run.lines.rows,
+        line_trace=run.lines.trace, training=run.training, peaks=limits, findings=(), recommendations=(), history=(), cell=source.cell,
     )  # fmt: skip
     paths = {id(module): path for path, module in workload.model.named_modules()}
     seen = figures.ranges
@@ -164,6 +182,20 @@ def _flops(attribution: Attribution) -> Flops:
         total=attribution.flops, status="measured" if unknown < _NOT_COUNTED else "estimated",
         method="by formulas, from the shapes that the profiler recorded; a multiply-add is two operations",
         reason=None if unknown < _NOT_COUNTED else f"ops with {unknown:.0%} of the time have no formula",
+    )  # fmt: skip
+
+
+def _limits(workload: Workload, progress: Progress) -> Peaks | None:
+    """The peaks of the device that the model is on; measured when they are first asked for."""
+    device = workload.device
+    if device.type not in ("cpu", "cuda"):
+        return None
+    found = peaks(device, progress=progress)
+    return Peaks(
+        device=str(device), flops_per_s=dict(found.flops),
+        bytes_per_s=found.bandwidth_bytes_per_s, overhead_us=found.overhead_us,
+        threads=found.key.threads if device.type == "cpu" else None,
+        method=f"{found.method}, {found.measured_at[:10]}", reason=found.reason,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from jupyter_optim.render.sections import (
     module_table,
     op_module_table,
     op_table,
+    phase_table,
     recommendation_table,
 )
 from jupyter_optim.render.tables import Column, Table
@@ -66,6 +67,7 @@ def render_html(
             *_picture(report, baseline, picture),
             _summary(report, baseline),
             *_lines(report),
+            *table_html(phase_table(report)),
             *_findings(report.findings),
             *table_html(recommendation_table(report, ROWS)),
             *table_html(history_table(report, _STEPS)),

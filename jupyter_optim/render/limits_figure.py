@@ -86,7 +86,10 @@ def _draw_memory(sheet: Sheet, pens: _Pens, report: Report, frame: _Frame) -> No
     if 0 < base < most:
         y = at(0, base)[1]
         sheet.line([(frame.left, y), (frame.left + frame.width, y)], _GREEN, 1.5)
-        sheet.text(frame.left + frame.width, y + 15, f"weights {fmt.size(base)}", pens.small, _GREEN, "right")
+        below = y + 15 if y + 20 < frame.bottom else y - 6
+        sheet.text(
+            frame.left + frame.width - 4, below, f"weights {fmt.size(base)}", pens.small, _GREEN, "right"
+        )
     peak = max(points, key=lambda point: point.bytes)
     x, y = at(peak.ms, peak.bytes)
     sheet.dot(x, y, 4, _RED, _PAPER)
@@ -124,15 +127,19 @@ def _draw_roofline(sheet: Sheet, pens: _Pens, peaks: Peaks, ops: list[Op], frame
 
     sheet.text(frame.left - 62, 30, "How near the ops come to this machine's limits", pens.head, _INK)
     sheet.box(frame.left, frame.top, frame.width, frame.height, _PAPER, _RULE)
+    labels: list[tuple[float, str]] = []
     for name, peak in roofs.items():
-        ridge = peak / bandwidth
-        points = [at(max(low_x, ridge), peak), at(high_x, peak)]
+        points = [at(max(low_x, peak / bandwidth), peak), at(high_x, peak)]
         sheet.line(points, _SOFT, 1.2)
-        sheet.text(
-            points[1][0] - 4, points[1][1] - 5, f"{name} {fmt.flop(peak)}/s", pens.small, _SOFT, "right"
+        labels.append(
+            (max(points[1][1] - 5, labels[-1][0] + 15 if labels else 0.0), f"{name} {fmt.flop(peak)}/s")
         )
     top = max(roofs.values())
     sheet.line([at(low_x, bandwidth * low_x), at(top / bandwidth, top)], _SOFT, 1.2)
+    for y, words in labels:
+        width = pens.small.width(words)
+        sheet.box(frame.left + frame.width - width - 7, y - 10, width + 6, 12, _PAPER)
+        sheet.text(frame.left + frame.width - 4, y, words, pens.small, _SOFT, "right")
     sheet.text(frame.left + 6, frame.top + 16, f"memory {fmt.size(bandwidth)}/s", pens.small, _SOFT)
     longest = max(op.self_ms for op in ops)
     for op, x, y in zip(ops, intensity, rate, strict=True):
@@ -147,9 +154,9 @@ def _draw_roofline(sheet: Sheet, pens: _Pens, peaks: Peaks, ops: list[Op], frame
         _SOFT,
         "right",
     )
-    x = frame.left
+    x = frame.left - 62
     for name, color in _BOUNDS.items():
         sheet.dot(x + 5, frame.bottom + 36, 5, color, _PAPER)
         words = {"compute": "arithmetic", "memory": "memory", "overhead": "launching"}[name]
         sheet.text(x + 15, frame.bottom + 40, f"bound by {words}", pens.small, _INK)
-        x += 28 + pens.small.width(f"bound by {words}")
+        x += 26 + pens.small.width(f"bound by {words}")

@@ -134,6 +134,24 @@ def _predicted(speedup: float) -> str:
     return f"{fmt.ratio(speedup)} (slower)" if speedup < _SLOWER else fmt.ratio(speedup)
 
 
+def phase_table(report: Report) -> Table | None:
+    """Where the time of a training step goes."""
+    training = report.training
+    if training is None:
+        return None
+    columns = (Column("Phase"), Column("Time", "number"), Column("Share", "number"), Column("", "bar"),
+               Column("Ops", "number"))  # fmt: skip
+    rows = [
+        (phase.name, fmt.duration(phase.ms), fmt.share(phase.share), fmt.bar(phase.share),
+         _or_nothing(phase.ops, lambda ops: fmt.count(round(ops))))
+        for phase in training.phases
+    ]  # fmt: skip
+    title = (
+        f"A training step: {fmt.duration(training.step_ms)} ({fmt.plural(training.steps, 'step')}, profiled)"
+    )
+    return table("phases", title, columns, rows, "")
+
+
 def memory_table(report: Report) -> Table | None:
     """What holds the memory when most is held."""
     total = sum(each.bytes for each in report.memory.at_peak)

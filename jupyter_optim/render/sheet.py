@@ -46,6 +46,7 @@ class Sheet:
             facecolor=paper,
             frameon=True,
         )
+        self._drawn = 0
         self._canvas = FigureCanvasAgg(self._figure)
         self._transform = Affine2D().scale(SCALE, -SCALE).translate(0, round(height) * SCALE)
 
@@ -104,6 +105,9 @@ class Sheet:
         # `plt.xkcd()` and the like put these on every new artist
         artist.set_sketch_params(None)
         artist.set_path_effects([])
+        # what is drawn later lies above, whatever it is
+        self._drawn += 1
+        artist.set_zorder(self._drawn)
         self._figure.add_artist(artist)
 
 

@@ -16,6 +16,7 @@ from jupyter_optim.render.sections import (
     line_table,
     module_table,
     op_table,
+    phase_table,
     recommendation_table,
 )
 from jupyter_optim.render.tables import NOTHING, Column, Table
@@ -33,6 +34,7 @@ _SHOWN = {
     "groups": ("Group", "Time", "Share", ""),
     "modules": ("Module", "Self", "Share", "Class", "Computation", ""),
     "ops": ("Op", "Self", "Share", "Calls", "Computation", ""),
+    "phases": ("Phase", "Time", "Share", "", "Ops"),
     "lines": ("Line", "Time", "Share", "Code", "Note", "", "Memory"),
     "recommendations": ("Remedy", "Predicted speed-up", "Technique", "Covers", "Predicted size", "Why"),
     "history": ("Step", "Verdict", "Speed-up (95% CI)", "State", "Size", "Note", "Quality"),
@@ -65,6 +67,7 @@ def _parts(report: Report, width: int, baseline: Report | None) -> Iterator[list
     yield opening
     yield _facts(report, width, baseline)
     yield from _tables(width, group_table(report, _GROUPS), line_table(report.lines, _ROWS))
+    yield from _tables(width, phase_table(report))
     if report.findings:
         yield _findings(report.findings, width)
     yield from _tables(width, recommendation_table(report, _STEPS), history_table(report, _STEPS))

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from jupyter_optim.analysis.findings import find
+from jupyter_optim.analysis.roofline import placed
 from jupyter_optim.errors import Busy, Cancelled, InvalidOption, NotApplicable, OptimError
 from jupyter_optim.guard import rng_kept, versions
 from jupyter_optim.profiling.measure import Measurement, Source, measure
@@ -306,7 +307,8 @@ class Session:
             listener(text, fraction)
 
     def _measured(self, progress: Progress) -> Measurement:
-        return measure(self._workload, progress, self._source)
+        found = measure(self._workload, progress, self._source)
+        return replace(found, report=placed(found.report))
 
     def _settle(self, state: _State) -> None:
         """`state` is the model as it is now, measured anew."""

@@ -18,7 +18,8 @@ from jupyter_optim.profiling.annotate import ModuleRanges
 from jupyter_optim.profiling.line_rows import LineRows, line_rows, no_lines
 from jupyter_optim.profiling.line_times import LineTimes, line_times, with_samples
 from jupyter_optim.profiling.lines import LineRanges
-from jupyter_optim.profiling.measure import EVENT_BUDGET, CellTrace, Source
+from jupyter_optim.profiling.measure import EVENT_BUDGET, CellRun, CellTrace, Source
+from jupyter_optim.profiling.phases import training_of
 from jupyter_optim.profiling.record import Recorder
 from jupyter_optim.profiling.stack_sampler import Place, StackSampler
 from jupyter_optim.profiling.trace import Columns, Kind
@@ -50,6 +51,7 @@ class Watch:
         self._sampler = StackSampler(self._code, ready=self._untraced) if lines else None
         self._recorders: list[Recorder] = []
         self._watching_calls = False
+        self._found: CellRun | None = None
         self._stack = ExitStack()
         self._began = time.perf_counter()
         self._run_s = 0.0
@@ -124,7 +126,7 @@ class Watch:
         workload = self._capture.workload(model)
         root = workload.model
         source = Source(
-            cell=self._cell, trace=self._trace, lines=lambda: self._line_rows(root), trace_path=trace_path
+            cell=self._cell, trace=self._trace, run=lambda: self._run_of(root), trace_path=trace_path
         )
         return open_session(
             workload, evaluate=evaluate, max_drop=max_drop, goal=goal, source=source, progress=progress
@@ -143,8 +145,18 @@ class Watch:
         """The first recording: the one with the lines."""
         return self._recorders[0].columns()
 
+    def _run_of(self, root: nn.Module) -> CellRun:
+        """What stays that of the cell's own run, whatever is changed later."""
+        if self._found is None:
+            training = (
+                training_of(self._columns)
+                if self._recorders and self._capture.workload(root).trains
+                else None
+            )
+            self._found = CellRun(self._line_rows(root), training)
+        return self._found
+
     def _line_rows(self, root: nn.Module) -> LineRows:
-        """The times of the cell's lines, which stay those of its own run whatever is changed later."""
         if self._lines is None or self._sampler is None:
             return no_lines("--no-lines was given")
         traced = bool(self._recorders) and self._lines.obstacle is None
