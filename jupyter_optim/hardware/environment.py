@@ -22,7 +22,7 @@ def environment() -> Environment:
     """What this process runs on, now: the thread counts are the user's to change."""
     found, reason = _gpus()
     return Environment(
-        cpu_model=_cpu_model(), physical_cores=psutil.cpu_count(logical=False), logical_cores=psutil.cpu_count(),
+        cpu_model=cpu_model(), physical_cores=psutil.cpu_count(logical=False), logical_cores=psutil.cpu_count(),
         threads=torch.get_num_threads(), interop_threads=torch.get_num_interop_threads(), isa=isa(),
         memory_bytes=psutil.virtual_memory().total, gpus=found, gpu_reason=reason,
         os=f"{platform.system()} {platform.machine()}", python=".".join(map(str, sys.version_info[:3])),
@@ -37,7 +37,7 @@ def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
 
 
 @functools.cache
-def _cpu_model() -> str | None:
+def cpu_model() -> str | None:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -127,20 +127,18 @@ def _draw_roofline(sheet: Sheet, pens: _Pens, peaks: Peaks, ops: list[Op], frame
 
     sheet.text(frame.left - 62, 30, "How near the ops come to this machine's limits", pens.head, _INK)
     sheet.box(frame.left, frame.top, frame.width, frame.height, _PAPER, _RULE)
-    labels: list[tuple[float, str]] = []
-    for name, peak in roofs.items():
-        points = [at(max(low_x, peak / bandwidth), peak), at(high_x, peak)]
-        sheet.line(points, _SOFT, 1.2)
-        labels.append(
-            (max(points[1][1] - 5, labels[-1][0] + 15 if labels else 0.0), f"{name} {fmt.flop(peak)}/s")
-        )
+    floor = frame.bottom
+    for name, peak in sorted(roofs.items(), key=lambda item: item[1]):
+        x, y = at(max(low_x, peak / bandwidth), peak)
+        sheet.line([(x, y), (at(high_x, peak)[0], y)], _SOFT, 1.2)
+        # left of the roof's end nothing can lie; labels of roofs close by give way upwards
+        floor = min(y + 4, floor - 14)
+        sheet.text(x - 8, floor, f"{name} {fmt.flop(peak)}/s", pens.small, _SOFT, "right")
     top = max(roofs.values())
     sheet.line([at(low_x, bandwidth * low_x), at(top / bandwidth, top)], _SOFT, 1.2)
-    for y, words in labels:
-        width = pens.small.width(words)
-        sheet.box(frame.left + frame.width - width - 7, y - 10, width + 6, 12, _PAPER)
-        sheet.text(frame.left + frame.width - 4, y, words, pens.small, _SOFT, "right")
-    sheet.text(frame.left + 6, frame.top + 16, f"memory {fmt.size(bandwidth)}/s", pens.small, _SOFT)
+    words = f"slope: memory, {fmt.size(bandwidth)}/s"
+    sheet.text(frame.left + 8, frame.top + 16, words, pens.small, _SOFT)
+    sheet.text(frame.left + 8, frame.top + 31, "(what fits into caches may lie above)", pens.small, _SOFT)
     longest = max(op.self_ms for op in ops)
     for op, x, y in zip(ops, intensity, rate, strict=True):
         color = _BOUNDS.get(op.bound or "", _SOFT)
