@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from jupyter_optim.errors import InvalidReport
+from jupyter_optim.samples import Samples
 
 SCHEMA_VERSION = 1
 MIME_TYPE = "application/vnd.jupyter-optim.report.v1+json"
@@ -217,6 +218,11 @@ class Energy(_Data, frozen=True, kw_only=True):
     status: Status
     method: str
     reason: str | None = None
+    power_w: float | None = None
+    """Mean power of the device meanwhile, other programs' part included."""
+    calls: int = 0
+    """Calls that were metered."""
+    elapsed_s: float | None = None
 
 
 class Hardware(_Data, frozen=True, kw_only=True):
@@ -228,6 +234,10 @@ class Hardware(_Data, frozen=True, kw_only=True):
     """Resident memory of this process after the timing."""
     method: str
     reason: str | None = None
+    samples: Samples | None = None
+    """What was seen of the machine in the meantime."""
+    calls: int | None = None
+    """Calls of the model that were made meanwhile."""
 
 
 class Op(_Data, frozen=True, kw_only=True):

@@ -13,6 +13,9 @@ _IDLE = 0.25
 _WORTH_NAMING = 0.01
 _WAITING = 0.2
 _MANY_OPS = 50
+_IN_SYSTEM = 0.15
+_MANY_FAULTS = 500
+_BUSY_PERCENT = 30
 _MOST_OF_MEMORY = 0.4
 _WORTH_SAYING = 1.05
 
@@ -25,6 +28,8 @@ def find(report: Report) -> tuple[Finding, ...]:
         _waiting_for_data,
         _many_optimizer_ops,
         _memory_kept,
+        _page_faults,
+        _disturbed,
         _train_mode,
         _gradients,
         _shapes,
@@ -209,5 +214,39 @@ def _memory_kept(report: Report) -> list[Finding]:
             text=f"{held / 1e6:.3g} MB of the {memory.peak_bytes / 1e6:.3g} MB at the peak are activations that wait for "
             "a backward pass. Without one, `with torch.inference_mode():` lets each go when it was used.",
             share=None, severity="medium", modules=tuple(each.module for each in memory.holders[:5] if each.module),
+        )
+    ]  # fmt: skip
+
+
+def _page_faults(report: Report) -> list[Finding]:
+    """Memory that is freed after each call and mapped anew in the next one."""
+    seen, calls = report.hardware.samples, report.hardware.calls
+    if seen is None or not calls or seen.process.system_share is None or seen.process.minor_faults is None:
+        return []
+    share, faults = seen.process.system_share, seen.process.minor_faults / calls
+    if share < _IN_SYSTEM or faults < _MANY_FAULTS:
+        return []
+    return [
+        Finding(
+            kind="page-faults", title=f"{share:.0%} of the CPU time goes to the operating system",
+            text=f"Each call touches {faults:,.0f} pages for the first time: large results are freed, given back, and "
+            "mapped anew by the next call. An allocator that keeps them (jemalloc or tcmalloc by LD_PRELOAD, or glibc's "
+            "MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ set high before Python starts) spares that.",
+            share=None, severity="medium", evidence=("getrusage, during the clean timing",),
+        )
+    ]  # fmt: skip
+
+
+def _disturbed(report: Report) -> list[Finding]:
+    seen = report.hardware.samples
+    others = None if seen is None else seen.others_percent
+    if others is None or others < _BUSY_PERCENT:
+        return []
+    return [
+        Finding(
+            kind="busy-machine", title="Other programs were busy meanwhile",
+            text=f"They took {others:.0f}% of a core while this was timed, so times and predictions may be off. For "
+            "figures to rely on, run the cell again when the machine is quiet.",
+            share=None, severity="info",
         )
     ]  # fmt: skip

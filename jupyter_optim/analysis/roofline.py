@@ -18,6 +18,7 @@ _SAME_RATE = {
     "qint8": "int8",
 }  # fmt: skip
 _MOST = 0.5
+_FAR = 0.25
 _OVERHEAD_PART = 0.5
 """An op that spends this much of its time on being launched is bound by that."""
 
@@ -83,5 +84,7 @@ def bound_words(bound: Bound, near: float) -> str:
     """``bound by arithmetic, at 88% of what this machine can do``."""
     if bound == "overhead":
         return "bound by the launching of many small ops"
+    if near < _FAR:
+        return f"far from what this machine can do ({near:.0%})"
     what = "arithmetic" if bound == "compute" else "memory"
     return f"bound by {what}, at {near:.0%} of what this machine can do"

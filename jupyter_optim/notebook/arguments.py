@@ -27,6 +27,7 @@ MODEL                the model, where the cell calls more than one: net, or net.
 --no-lines           do not trace which lines cost the time
 --save PATH          write the report to a file: .html, .json or .txt
 --trace PATH         write the profiler's trace to a file: .json or .json.gz
+--recalibrate        measure anew what this machine can do at most (kept from then on)
 --open FILE          show the trace file that torch.profiler wrote on any machine (%optimize alone)
 --quiet              show the headline only, no panel
 -h, --help           show this text and run nothing
@@ -51,6 +52,7 @@ class Arguments:
     save: Path | None = None
     trace: Path | None = None
     open: Path | None = None
+    recalibrate: bool = False
     quiet: bool = False
     help: bool = False
 
@@ -84,6 +86,8 @@ def parse(line: str, *, expression: bool) -> Arguments:
         else:
             field, read = _reader(name)
             given = replace(given, **{field: read(name, _unquoted(value if equals else _value(name, words)))})
+    if given.recalibrate and expression and not targets:
+        return given
     if given.open is not None:
         return _alone(given, targets, expression=expression)
     return given if given.help else _with_model(given, targets, expression=expression)
@@ -207,6 +211,7 @@ def _path(name: str, value: str, endings: tuple[str, ...]) -> Path:
 _FLAGS: dict[str, dict[str, Any]] = {
     "--no-lines": {"lines": False},
     "--quiet": {"quiet": True},
+    "--recalibrate": {"recalibrate": True},
     "--help": {"help": True},
     "-h": {"help": True},
 }

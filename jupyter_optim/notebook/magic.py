@@ -59,10 +59,17 @@ class OptimizeMagics(Magics):
             print(arguments.HELP)  # noqa: T201 (what --help asks for)
         elif given.open is not None:
             self._open_trace(given)
+        elif given.recalibrate and not given.target and body is None:
+            self._recalibrate()
         elif body is None:
             self._optimize_expression(given, {**self.shell.user_ns, **(local_ns or {})})
         else:
             self._optimize_cell(given, line, body)
+
+    def _recalibrate(self) -> None:
+        from jupyter_optim.notebook.outcome import show_peaks  # noqa: PLC0415 (imports torch)
+
+        show_peaks(self.shell)
 
     def _open_trace(self, given: Arguments) -> None:
         from jupyter_optim.notebook.outcome import show_trace  # noqa: PLC0415 (imports torch)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from jupyter_optim.errors import NoModelCalled, OptimError
 from jupyter_optim.notebook.display import Output
 from jupyter_optim.progress import Progress
+from jupyter_optim.render.format import flop, size
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from jupyter_optim.hardware.peak_data import Peaks
     from jupyter_optim.notebook.arguments import Arguments
     from jupyter_optim.session import Session
 
@@ -38,6 +40,8 @@ def present(
     output = Output(shell)
     output.say(f"Measuring {subject}")
     try:
+        if given.recalibrate:
+            _recalibrated(output)
         session = measure(Progress(lambda text, done: output.say(f"Measuring {subject}: {text}", done)))
         if given.quiet:
             output.headline(session.report, session.baseline)
@@ -58,6 +62,33 @@ def present(
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)
             # in an output of its own: the report above is complete, and stays
             _explain(Output(shell), error)
+
+
+def show_peaks(shell: InteractiveShell) -> None:
+    """Measure what the machine can do at most, and say it in one line a device."""
+    output = Output(shell)
+    output.say("Measuring this machine")
+    try:
+        found = _recalibrated(output)
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)
+        _explain(output, error)
+        return
+    lines = []
+    for each in found:
+        rates = ", ".join(f"{name} {flop(rate)}/s" for name, rate in each.flops.items())
+        memory = size(each.bandwidth_bytes_per_s, each.reasons.get("memory"))
+        lines.append(f"{each.key.device} ({each.key.model}): {rates}; memory {memory}/s. {each.method}.")
+    output.card("What this machine can do at most", " ".join(lines))
+
+
+def _recalibrated(output: Output) -> list[Peaks]:
+    import torch  # noqa: PLC0415 (loading the extension must not import torch)
+
+    from jupyter_optim.hardware.peaks import peaks  # noqa: PLC0415 (imports torch)
+
+    progress = Progress(output.say)
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    return [peaks(device, recalibrate=True, progress=progress) for device in devices]
 
 
 def show_trace(shell: InteractiveShell, given: Arguments) -> None:

@@ -15,11 +15,14 @@ import psutil
 from jupyter_optim import tree
 from jupyter_optim.errors import InvalidInputs, OptimError
 from jupyter_optim.guard import affordable, undisturbed
+from jupyter_optim.hardware.energy import energy_of
 from jupyter_optim.hardware.environment import environment
+from jupyter_optim.hardware.match import watched
 from jupyter_optim.hardware.peaks import peaks
+from jupyter_optim.hardware.sampler import Sampler
 from jupyter_optim.profiling.annotate import ModuleRanges
 from jupyter_optim.profiling.attribute import NOTHING, Attribution, attribute
-from jupyter_optim.profiling.latency import Budget, latency_of, latency_of_run, time_calls
+from jupyter_optim.profiling.latency import Budget, latency_of, latency_of_run, synchronizer, time_calls
 from jupyter_optim.profiling.line_rows import LineRows, line_rows, name_of, no_lines
 from jupyter_optim.profiling.line_times import line_times
 from jupyter_optim.profiling.lines import LineRanges
@@ -47,6 +50,9 @@ EVENT_BUDGET = 20_000
 
 _TRACE_CALLS = 3
 _TRACE_S = 0.3
+_METERED_MS = 100.0
+"""Calls between two looks at the clock while energy is metered."""
+
 _NOT_COUNTED = 0.02
 """Time in ops of unknown work that leaves the count of operations as good as whole."""
 
@@ -98,6 +104,7 @@ class Measurement:
 class _Figures:
     latency: Latency
     hardware: Hardware
+    energy: Energy
     attribution: Attribution
     ranges: ModuleRanges
     lines: LineRows
@@ -135,7 +142,7 @@ def measure(workload: Workload, progress: Progress, source: Source | None = None
         environment=environment(), workload=describe(workload), latency=figures.latency,
         memory=memory_of(workload, figures.attribution.peak, _on_device(workload)),
         flops=_flops(figures.attribution),
-        energy=Energy(energy_j=None, status="unavailable", method="", reason="energy is not measured yet"),
+        energy=figures.energy,
         hardware=figures.hardware, trace=_trace_info(workload, figures),
         ops=_with_caller(figures.attribution.ops, run.lines.caller), modules=figures.attribution.modules, lines=run.lines.rows,
         line_trace=run.lines.trace, training=run.training, peaks=limits, findings=(), recommendations=(), history=(), cell=source.cell,
@@ -150,11 +157,12 @@ def _replayed(workload: Workload, progress: Progress, trace_path: Path | None) -
     """Call the model again: for its times first, then for a trace."""
     with workload.undisturbed(workload.model):
         latency, hardware = _clean(workload, progress)
+        energy = _metered(workload, latency, progress)
         progress.report(f"Tracing {type(workload.model).__name__}", 0.6)
         attribution, ranges, lines = _traced(workload, latency, trace_path)
     traced_ms, median_ms = attribution.call_ms, latency.median_ms
     return _Figures(
-        latency, hardware, attribution.scaled(median_ms), ranges, lines.scaled(median_ms), traced_ms
+        latency, hardware, energy, attribution.scaled(median_ms), ranges, lines.scaled(median_ms), traced_ms
     )
 
 
@@ -168,6 +176,7 @@ def _of_own_run(workload: Workload, cell_trace: TraceOf | None) -> _Figures:
     return _Figures(
         latency_of_run(workload.call_ms, workload.batch_size, str(workload.obstacle)),
         Hardware(cpu_percent=None, rss_bytes=None, method="not sampled", reason=workload.obstacle),
+        Energy(energy_j=None, status="unavailable", method="", reason=workload.obstacle),
         attribution, ranges, no_lines(str(workload.obstacle)),
     )  # fmt: skip
 
@@ -190,7 +199,8 @@ def _limits(workload: Workload, progress: Progress) -> Peaks | None:
     device = workload.device
     if device.type not in ("cpu", "cuda"):
         return None
-    found = peaks(device, progress=progress)
+    dtypes = {dtype_name(parameter.dtype) for parameter in workload.model.parameters()}
+    found = peaks(device, dtypes=dtypes, progress=progress)
     return Peaks(
         device=str(device), flops_per_s=dict(found.flops),
         bytes_per_s=found.bandwidth_bytes_per_s, overhead_us=found.overhead_us,
@@ -230,16 +240,34 @@ def _first_call(workload: Workload) -> tuple[Workload, TraceOf | None]:
 
 
 def _clean(workload: Workload, progress: Progress) -> tuple[Latency, Hardware]:
-    process = psutil.Process()
-    cpu, began = sum(process.cpu_times()[:2]), time.perf_counter()
-    timing = time_calls(workload, progress, Budget())
-    elapsed = time.perf_counter() - began
-    percent = 100 * (sum(process.cpu_times()[:2]) - cpu) / elapsed if elapsed > 0.05 else None
+    """Time the calls, and watch the machine meanwhile."""
+    with Sampler(gpus=watched(workload.device)) as sampler:
+        timing = time_calls(workload, progress, Budget())
+    seen = sampler.stop()
     return latency_of(timing, workload.batch_size), Hardware(
-        cpu_percent=percent, rss_bytes=process.memory_info().rss,
-        method=f"psutil, over {elapsed:.2g} s of clean timing",
-        reason=None if percent is not None else "the timing was too short to tell",
+        cpu_percent=seen.process_cpu.mean, rss_bytes=psutil.Process().memory_info().rss,
+        method=f"{seen.method}; the sampling itself took {seen.overhead_percent:.2g}% of a core",
+        reason=seen.process_cpu.reason or seen.reason, samples=seen, calls=len(timing.samples_ms) + timing.warmup_calls,
     )  # fmt: skip
+
+
+def _metered(workload: Workload, latency: Latency, progress: Progress) -> Energy:
+    """Call the model for a second more where energy can be metered; else the reason, and no call."""
+    synchronize, calls = (
+        synchronizer(workload.device),
+        max(1, int(_METERED_MS / max(latency.median_ms or 0.0, 1e-3))),
+    )
+
+    def block() -> int:
+        for _ in range(calls):
+            args, kwargs = workload.fresh_inputs()
+            workload.call(workload.model, args, kwargs)
+        synchronize()
+        return calls
+
+    with workload.mode.applied(workload.model):
+        found = energy_of(block, workload.device, progress=progress)
+    return Energy(**msgspec.structs.asdict(found))
 
 
 def _traced(

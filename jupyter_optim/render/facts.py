@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from jupyter_optim.render import format as fmt
@@ -162,9 +162,48 @@ def _work(report: Report, baseline: Report | None) -> tuple[Fact, ...]:
             _how(energy.status, energy.method, energy.reason),
             _first(baseline, joules),
         ),
+        *_machine(report),
         Fact("Machine", "CPU in use", cpu(report), how, _first(baseline, cpu)),
         Fact("Machine", "process holds", resident(report), how, _first(baseline, resident)),
     )
+
+
+def _machine(report: Report) -> Iterator[Fact]:
+    """What else was seen of the machine while the calls were timed."""
+    seen = report.hardware.samples
+    if seen is None:
+        return
+    others, counted = fmt.known(seen.others_percent), seen.process
+    if others is not None:
+        yield Fact("Machine", "other programs", f"{others:.0f}% of one core", "mean during the timing")
+    if counted.system_share is not None and counted.minor_faults is not None and report.hardware.calls:
+        faults = counted.minor_faults / report.hardware.calls
+        words = f"{fmt.share(counted.system_share)} of the CPU time, {fmt.count(round(faults))} page faults a call"
+        yield Fact("Machine", "operating system", words, "getrusage, during the timing")
+    for name, series, factor, unit in (
+        ("frequency", seen.frequency, 1e-3, "GHz"), ("temperature", seen.temperature, 1.0, "°C"),
+    ):  # fmt: skip
+        if series.mean is not None:
+            yield Fact(
+                "Machine", name, f"{fmt.significant(series.mean * factor)} {unit}", "mean during the timing"
+            )
+    for gpu in seen.gpus:
+        known = [
+            f"{name} {fmt.significant(series.mean)} {series.unit}"
+            for name, series in (
+                ("used", gpu.utilisation), ("power", gpu.power), ("SM clock", gpu.sm_clock), ("", gpu.temperature),
+            )
+            if series.mean is not None
+        ]  # fmt: skip
+        if gpu.throttle:
+            known.append("held down by " + ", ".join(gpu.throttle))
+        why = gpu.utilisation.reason or gpu.note
+        yield Fact(
+            "Machine",
+            f"GPU {gpu.index}",
+            ", ".join(known) or fmt.unknown(why),
+            "NVML, mean during the timing",
+        )
 
 
 def _call(report: Report) -> tuple[Fact, ...]:

@@ -24,6 +24,7 @@ export interface Report {
   readonly recommendations: ReadonlyArray<Recommendation>;
   readonly history: ReadonlyArray<StepRecord>;
   readonly line_trace?: LineTrace | null;
+  readonly training?: Training | null;
   readonly peaks?: Peaks | null;
   readonly cell?: string | null;
   readonly partial?: string | null;
@@ -160,6 +161,9 @@ export interface Energy {
   readonly status: 'estimated' | 'measured' | 'unavailable';
   readonly method: string;
   readonly reason?: string | null;
+  readonly power_w?: number | null;
+  readonly calls?: number;
+  readonly elapsed_s?: number | null;
 }
 
 /** What the machine was doing during the clean timing. */
@@ -168,6 +172,73 @@ export interface Hardware {
   readonly rss_bytes: number | null;
   readonly method: string;
   readonly reason?: string | null;
+  readonly samples?: Samples | null;
+  readonly calls?: number | null;
+}
+
+/** What the machine did during a window of time. */
+export interface Samples {
+  readonly window_s: number;
+  readonly interval_s: number;
+  readonly count: number;
+  readonly process_cpu: Series;
+  readonly cpu: Series;
+  readonly cores: ReadonlyArray<Series>;
+  readonly others_percent: number | null;
+  readonly steal: Series;
+  readonly rss: Series;
+  readonly memory_used: Series;
+  readonly frequency: Series;
+  readonly temperature: Series;
+  readonly process: ProcessCounters;
+  readonly gpus: ReadonlyArray<GpuSamples>;
+  readonly gpu_reason: string | null;
+  readonly overhead_percent: number;
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** One sensor over the window. */
+export interface Series {
+  readonly unit: string;
+  readonly low?: number | null;
+  readonly mean?: number | null;
+  readonly high?: number | null;
+  readonly times_s?: ReadonlyArray<number>;
+  readonly values?: ReadonlyArray<number>;
+  readonly reason?: string | null;
+}
+
+/** What the operating system counted for this process over the window. */
+export interface ProcessCounters {
+  readonly user_s?: number | null;
+  readonly system_s?: number | null;
+  readonly system_share?: number | null;
+  readonly minor_faults?: number | null;
+  readonly major_faults?: number | null;
+  readonly preemptions?: number | null;
+  readonly reason?: string | null;
+}
+
+/** What one GPU did meanwhile. */
+export interface GpuSamples {
+  readonly index: number;
+  readonly name: string | null;
+  readonly note: string | null;
+  readonly utilisation: Series;
+  readonly memory_controller: Series;
+  readonly memory_used: Series;
+  readonly memory_total_bytes: number | null;
+  readonly power: Series;
+  readonly sm_clock: Series;
+  readonly memory_clock: Series;
+  readonly temperature: Series;
+  readonly pcie_rx: Series;
+  readonly pcie_tx: Series;
+  readonly pcie_generation: number | null;
+  readonly pcie_width: number | null;
+  readonly throttle: { readonly [key: string]: number } | null;
+  readonly reasons: { readonly [key: string]: string };
 }
 
 /** How ops, modules and lines were attributed. */
@@ -293,6 +364,23 @@ export interface LineTrace {
   readonly reason?: string | null;
 }
 
+/** The training steps of a cell, as far as they were recorded. */
+export interface Training {
+  readonly steps: number;
+  readonly step_ms: number;
+  readonly phases: ReadonlyArray<Phase>;
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** A part of each training step. */
+export interface Phase {
+  readonly name: 'backward' | 'data' | 'forward' | 'optimizer' | 'other';
+  readonly ms: number;
+  readonly share: number;
+  readonly ops: number | null;
+}
+
 /** The most that this machine can do, measured. */
 export interface Peaks {
   readonly device: string;
@@ -325,6 +413,7 @@ export const DEFINITIONS: Definitions = {
       recommendations: {"type": "array", "items": {"$ref": "#/$defs/Recommendation"}},
       history: {"type": "array", "items": {"$ref": "#/$defs/StepRecord"}},
       line_trace: {"anyOf": [{"$ref": "#/$defs/LineTrace"}, {"type": "null"}]},
+      training: {"anyOf": [{"$ref": "#/$defs/Training"}, {"type": "null"}]},
       peaks: {"anyOf": [{"$ref": "#/$defs/Peaks"}, {"type": "null"}]},
       cell: {"anyOf": [{"type": "string"}, {"type": "null"}]},
       partial: {"anyOf": [{"type": "string"}, {"type": "null"}]}
@@ -484,7 +573,10 @@ export const DEFINITIONS: Definitions = {
       energy_j: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       status: {"enum": ["estimated", "measured", "unavailable"]},
       method: {"type": "string"},
-      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      power_w: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      calls: {"type": "integer"},
+      elapsed_s: {"anyOf": [{"type": "number"}, {"type": "null"}]}
     }
   },
   Hardware: {
@@ -494,7 +586,82 @@ export const DEFINITIONS: Definitions = {
       cpu_percent: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       rss_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
       method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      samples: {"anyOf": [{"$ref": "#/$defs/Samples"}, {"type": "null"}]},
+      calls: {"anyOf": [{"type": "integer"}, {"type": "null"}]}
+    }
+  },
+  Samples: {
+    type: 'object',
+    required: ["window_s", "interval_s", "count", "process_cpu", "cpu", "cores", "others_percent", "steal", "rss", "memory_used", "frequency", "temperature", "process", "gpus", "gpu_reason", "overhead_percent", "method"],
+    properties: {
+      window_s: {"type": "number"},
+      interval_s: {"type": "number"},
+      count: {"type": "integer"},
+      process_cpu: {"$ref": "#/$defs/Series"},
+      cpu: {"$ref": "#/$defs/Series"},
+      cores: {"type": "array", "items": {"$ref": "#/$defs/Series"}},
+      others_percent: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      steal: {"$ref": "#/$defs/Series"},
+      rss: {"$ref": "#/$defs/Series"},
+      memory_used: {"$ref": "#/$defs/Series"},
+      frequency: {"$ref": "#/$defs/Series"},
+      temperature: {"$ref": "#/$defs/Series"},
+      process: {"$ref": "#/$defs/ProcessCounters"},
+      gpus: {"type": "array", "items": {"$ref": "#/$defs/GpuSamples"}},
+      gpu_reason: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      overhead_percent: {"type": "number"},
+      method: {"type": "string"},
       reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Series: {
+    type: 'object',
+    required: ["unit"],
+    properties: {
+      unit: {"type": "string"},
+      low: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      mean: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      high: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      times_s: {"type": "array", "items": {"type": "number"}},
+      values: {"type": "array", "items": {"type": "number"}},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  ProcessCounters: {
+    type: 'object',
+    required: [],
+    properties: {
+      user_s: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      system_s: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      system_share: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      minor_faults: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      major_faults: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      preemptions: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  GpuSamples: {
+    type: 'object',
+    required: ["index", "name", "note", "utilisation", "memory_controller", "memory_used", "memory_total_bytes", "power", "sm_clock", "memory_clock", "temperature", "pcie_rx", "pcie_tx", "pcie_generation", "pcie_width", "throttle", "reasons"],
+    properties: {
+      index: {"type": "integer"},
+      name: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      note: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      utilisation: {"$ref": "#/$defs/Series"},
+      memory_controller: {"$ref": "#/$defs/Series"},
+      memory_used: {"$ref": "#/$defs/Series"},
+      memory_total_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      power: {"$ref": "#/$defs/Series"},
+      sm_clock: {"$ref": "#/$defs/Series"},
+      memory_clock: {"$ref": "#/$defs/Series"},
+      temperature: {"$ref": "#/$defs/Series"},
+      pcie_rx: {"$ref": "#/$defs/Series"},
+      pcie_tx: {"$ref": "#/$defs/Series"},
+      pcie_generation: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      pcie_width: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      throttle: {"anyOf": [{"type": "object", "additionalProperties": {"type": "number"}}, {"type": "null"}]},
+      reasons: {"type": "object", "additionalProperties": {"type": "string"}}
     }
   },
   Trace: {
@@ -638,6 +805,27 @@ export const DEFINITIONS: Definitions = {
       status: {"enum": ["estimated", "measured", "unavailable"]},
       method: {"type": "string"},
       reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Training: {
+    type: 'object',
+    required: ["steps", "step_ms", "phases", "method"],
+    properties: {
+      steps: {"type": "integer"},
+      step_ms: {"type": "number"},
+      phases: {"type": "array", "items": {"$ref": "#/$defs/Phase"}},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Phase: {
+    type: 'object',
+    required: ["name", "ms", "share", "ops"],
+    properties: {
+      name: {"enum": ["backward", "data", "forward", "optimizer", "other"]},
+      ms: {"type": "number"},
+      share: {"type": "number"},
+      ops: {"anyOf": [{"type": "number"}, {"type": "null"}]}
     }
   },
   Peaks: {
