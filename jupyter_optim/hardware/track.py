@@ -38,6 +38,7 @@ class Track:
             value: what the sensor says.
             weight: for a rate, the time that it covers, so that the mean is the total over the whole time.
         """
+        value = float(value)  # a count would be written to JSON as another number than it is read as
         self._low, self._high = min(self._low, value), max(self._high, value)
         self._sum += value * weight
         self._weight += weight

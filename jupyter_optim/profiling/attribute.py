@@ -15,7 +15,7 @@ from torch import nn
 
 from jupyter_optim.profiling.costs import Costs, costs
 from jupyter_optim.profiling.memory_trace import Peak, peak_of
-from jupyter_optim.profiling.trace import Columns, Ints, Kind
+from jupyter_optim.profiling.trace import FOREIGN_MODULE, LINE_RANGE, Columns, Ints, Kind
 from jupyter_optim.report import ModuleRow, Op
 
 _N = TypeVar("_N", np.int64, np.float64)
@@ -83,6 +83,14 @@ class Labels:
         paths = {id(module): path for path, module in root.named_modules()}
         found = [_label(module, paths.get(id(module))) for module in modules]
         return cls(found, lines)
+
+    def name_of(self, text: str) -> str:
+        """What a range of ours, ``jo:module:3``, is called in a trace file that others read."""
+        number = int(text.rpartition(":")[2])
+        if text.startswith(LINE_RANGE):
+            return f"line: {self.lines[number] if number < len(self.lines) else 'unknown'}"
+        label = self.modules[number] if number < len(self.modules) else None
+        return text if label is None else f"{FOREIGN_MODULE}{label.path or 'model'} ({label.class_name})"
 
     def path(self, number: int) -> str | None:
         """The path of module `number`, or None."""

@@ -21,7 +21,7 @@ from jupyter_optim.hardware.match import watched
 from jupyter_optim.hardware.peaks import peaks
 from jupyter_optim.hardware.sampler import Sampler
 from jupyter_optim.profiling.annotate import ModuleRanges
-from jupyter_optim.profiling.attribute import NOTHING, Attribution, attribute
+from jupyter_optim.profiling.attribute import NOTHING, Attribution, Labels, attribute
 from jupyter_optim.profiling.latency import Budget, latency_of, latency_of_run, synchronizer, time_calls
 from jupyter_optim.profiling.line_rows import LineRows, line_rows, name_of, no_lines
 from jupyter_optim.profiling.line_times import line_times
@@ -286,8 +286,9 @@ def _traced(
         for args, kwargs in inputs:
             with ranges.root(workload.model):
                 workload.call(workload.model, args, kwargs)
-    columns = recorder.columns(keep=path)
     names = [name_of(place, code) for place in lines.lines]
+    labels = Labels.of(ranges.modules, workload.model, names)
+    columns = recorder.columns(keep=path, name_of=labels.name_of)
     attribution = attribute(columns, ranges.modules, workload.model, names)
     if lines.obstacle is not None or attribution.call_ms is None:
         return (

@@ -87,8 +87,9 @@ def _labels(columns: Columns) -> Labels:
     found: list[ModuleLabel | None] = []
     for name in columns.names:
         path = name.removeprefix(FOREIGN_MODULE)
-        label = ModuleLabel(path, re.sub(r"_\d+$", "", path)) if path != name else None
-        found.append(label)
+        ours = re.fullmatch(r"(.*) \((\w+)\)", path)  # a file that --trace wrote tells path and class
+        label = ModuleLabel(ours[1], ours[2]) if ours else ModuleLabel(path, re.sub(r"_\d+$", "", path))
+        found.append(label if path != name else None)
     return Labels(found)
 
 

@@ -29,7 +29,7 @@ def measurements(measured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A cache directory of its own, and what was asked to be measured: measuring itself takes no time here."""
     made = []
 
-    def measure(key, device, progress, before=None):
+    def measure(key, device, progress, before=None, dtypes=None):
         made.append(before)
         return msgspec.structs.replace(
             measured[0], key=key, reason=None, tries=1 + (before.tries if before else 0)
@@ -40,6 +40,25 @@ def measurements(measured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     peaks._remembered.cache_clear()
     yield made
     peaks._remembered.cache_clear()
+
+
+def test_a_quick_pass_measures_what_a_model_needs_and_what_it_may_become(tmp_path: Path) -> None:
+    device = torch.device("cpu")
+    found = peaks.measure(peaks.key_of(device), device, Progress(), None, {"float32", "bfloat16", "int8"})
+    assert set(found.flops) == {"float32", "bfloat16", "int8"}
+    assert found.bandwidth_bytes_per_s > 0
+    assert found.method.startswith("one quick pass")
+
+
+def test_a_type_that_was_not_measured_yet_is_measured_when_it_matters(measurements, monkeypatch) -> None:
+    known = peaks.peaks("cpu", dtypes={"float32"})
+    assert peaks.peaks("cpu", dtypes={"float32"}) is known
+    another_process()
+    assert len(measurements) == 1
+    kept = msgspec.structs.replace(known, flops={"float32": 1e9})
+    monkeypatch.setattr(peaks.peak_cache, "load", lambda _: kept)
+    peaks.peaks("cpu", dtypes={"float64"})
+    assert measurements[-1] == kept
 
 
 def another_process() -> None:

@@ -128,3 +128,29 @@ def test_names_that_look_like_ours_are_taken_for_names(tmp_path: Path) -> None:
     report = jo.open_trace(tmp_path / "odd.json")
     assert "<script>" in {op.name for op in report.ops}
     assert str(report)
+
+
+def test_a_trace_that_was_kept_has_our_modules_and_lines_by_name(tmp_path: Path) -> None:
+    from jupyter_optim.session import watch
+    from tests.zoo.timings import short_timings
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.body(x) + 1
+
+    model = Net().eval()
+    with short_timings():
+        with watch(cell="model(x)") as seen:
+            model(torch.ones(2, 8))
+        live = seen.session(trace_path=tmp_path / "kept.json.gz").report
+    text = gzip.decompress((tmp_path / "kept.json.gz").read_bytes()).decode()
+    assert "nn.Module: body.0 (Linear)" in text
+    assert "line: " in text
+    assert "jo:" not in text
+    report = jo.open_trace(tmp_path / "kept.json.gz")
+    again = {row.path: (row.class_name, row.calls) for row in report.modules}
+    assert again["body.0"] == ("Linear", 3.0 * {row.path: row for row in live.modules}["body.0"].calls)

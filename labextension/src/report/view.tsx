@@ -2,6 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import * as format from './format.js';
+import { MemoryAtPeak, TrainingStep } from './measured.js';
 import type { Environment, Finding, Recommendation, Report, StepRecord } from './schema.js';
 import { Bar, RankedTable } from './table.js';
 import { moduleName, opTotals } from './totals.js';
@@ -29,8 +30,10 @@ export function ReportView({
       )}
       <Findings findings={report.findings} trans={trans} />
       <Lines report={report} trans={trans} />
+      <TrainingStep report={report} trans={trans} />
       <Modules report={report} trans={trans} />
       <Ops report={report} trans={trans} />
+      <MemoryAtPeak report={report} trans={trans} />
       <Recommendations recommendations={report.recommendations} trans={trans} />
       <History history={report.history} trans={trans} />
       <Conditions report={report} trans={trans} />
@@ -147,7 +150,7 @@ function Lines({ report, trans }: IProps): React.ReactElement {
     <RankedTable
       caption={trans.__('Lines of your code')}
       note={trans.__('Inclusive time of what the line calls.')}
-      columns={[trans.__('Line'), trans.__('Code'), trans.__('Time')]}
+      columns={[trans.__('Line'), trans.__('Code'), trans.__('Time'), trans.__('Memory')]}
       rows={[...report.lines]
         .sort((a, b) => b.ms - a.ms)
         .map(line => ({
@@ -157,7 +160,8 @@ function Lines({ report, trans }: IProps): React.ReactElement {
             <code>{line.text.trim()}</code>,
             line.estimated === true
               ? trans.__('%1 (estimated)', format.duration(line.ms))
-              : format.duration(line.ms)
+              : format.duration(line.ms),
+            (line.bytes ?? null) === null ? '' : format.size(line.bytes ?? null)
           ],
           share: line.share
         }))}
