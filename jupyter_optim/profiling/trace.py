@@ -8,9 +8,11 @@ order of magnitude faster than `key_averages()`, which builds a Python object fo
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from jupyter_optim.errors import InvalidReport
 from jupyter_optim.profiling.flops import OpSignature
-from jupyter_optim.profiling.trace_file import Event, decode
+from jupyter_optim.profiling.trace_file import Event, TraceFile
 
 MODULE_RANGE = "jo:module:"
 LINE_RANGE = "jo:line:"
@@ -144,78 +146,122 @@ def read(path: Path) -> Columns:
     Raises:
         InvalidReport: it cannot be read, or is no trace of PyTorch's profiler.
     """
-    return columns_of(decode(path).traceEvents)
+    return columns_of(TraceFile(path).batches())
 
 
-def columns_of(events: list[Event]) -> Columns:
+def columns_of(batches: Iterable[list[Event]]) -> Columns:
     """Columns of decoded events; kinds that no one asks for are left out."""
-    kept = [
-        each
-        for each in events
-        if each.ph == "X" and (each.cat in _CATEGORIES or each.name.startswith(FOREIGN_MODULE))
-    ]
-    table: dict[str, int] = {}
-    threads: dict[_Thread, int] = {}
-    count = len(kept)
-    name = np.fromiter((table.setdefault(e.name, len(table)) for e in kept), np.int64, count)
-    thread = np.fromiter((threads.setdefault((e.pid, e.tid), len(threads)) for e in kept), np.int64, count)
-    kind = np.fromiter((_CATEGORIES.get(e.cat, Kind.MODULE) for e in kept), np.int64, count)
-    external = np.fromiter((-1 if e.args is None else e.args.external_id for e in kept), np.int64, count)
-    sequence = np.fromiter((-1 if e.args is None else e.args.sequence for e in kept), np.int64, count)
-    backward = np.fromiter((e.args is not None and e.args.forward_thread > 0 for e in kept), np.bool_, count)
-    stamps = np.fromiter((e.ts for e in kept), np.float64, count)
-    origin = stamps.min() if count else 0.0
-    lengths = np.fromiter((e.dur for e in kept), np.float64, count)
-    if count and not (stamps.max() - origin + lengths.max() < _LONGEST_US and lengths.min() >= 0):
+    events, memory = _Table(), _MemoryTable()
+    for batch in batches:
+        events.add(batch)
+        memory.add(batch, events.threads)
+    stamps, lengths = events.column("ts"), events.column("dur")
+    origin = float(stamps.min()) if len(stamps) else 0.0
+    if len(stamps) and not (stamps.max() - origin + lengths.max() < _LONGEST_US and lengths.min() >= 0):
         raise InvalidReport("This trace has times that cannot be: negative, or years apart.")
     start = np.rint((stamps - origin) * 1e3).astype(np.int64)
     duration = np.rint(lengths * 1e3).astype(np.int64)
-    names = tuple(table)
-    kind, code = _ranges(names, name, kind)
-    signature, signatures = _signatures(kept)
+    names, name, thread = tuple(events.names), events.column("name"), events.column("thread")
+    kind, code = _ranges(names, name, events.column("kind"))
 
     order = np.lexsort((-duration, start, thread))
     start, duration, thread = start[order], duration[order], thread[order]
     depth, parent = nesting(start, duration, thread)
     return Columns(
         names=names, name=name[order], kind=kind[order], code=code[order], start=start, duration=duration,
-        thread=thread, external=external[order], sequence=sequence[order], backward=backward[order], parent=parent, depth=depth,
-        signature=signature[order], signatures=signatures, memory=_memory(events, origin, threads),
+        thread=thread, external=events.column("external")[order], sequence=events.column("sequence")[order],
+        backward=events.column("backward")[order], parent=parent, depth=depth,
+        signature=events.column("signature")[order], signatures=events.signatures(), memory=memory.events(origin),
     )  # fmt: skip
 
 
-def _signatures(events: list[Event]) -> tuple[Ints, tuple[OpSignature, ...]]:
-    """Shapes are decoded once for each distinct text of them: a model repeats its layers."""
-    numbers: dict[tuple[str, bytes, bytes, bytes], int] = {}
-    found = np.full(len(events), -1, np.int64)
-    for i, event in enumerate(events):
+class _Table:
+    """Events as columns, from one batch after another."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, int] = {}
+        self.threads: dict[_Thread, int] = {}
+        self._numbers: dict[tuple[str, bytes, bytes, bytes], int] = {}
+        self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _DTYPES}
+
+    def add(self, batch: list[Event]) -> None:
+        """Take in what is asked for of a batch."""
+        kept = [
+            each
+            for each in batch
+            if each.ph == "X" and (each.cat in _CATEGORIES or each.name.startswith(FOREIGN_MODULE))
+        ]
+        names, threads = self.names, self.threads
+        values: dict[str, Iterable[Any]] = {
+            "name": (names.setdefault(e.name, len(names)) for e in kept),
+            "thread": (threads.setdefault((e.pid, e.tid), len(threads)) for e in kept),
+            "kind": (_CATEGORIES.get(e.cat, Kind.MODULE) for e in kept),
+            "external": (-1 if e.args is None else e.args.external_id for e in kept),
+            "sequence": (-1 if e.args is None else e.args.sequence for e in kept),
+            "backward": (e.args is not None and e.args.forward_thread > 0 for e in kept),
+            "ts": (e.ts for e in kept),
+            "dur": (e.dur for e in kept),
+            "signature": map(self._signature, kept),
+        }
+        for name, dtype in _DTYPES.items():
+            self._parts[name].append(np.fromiter(values[name], dtype, len(kept)))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """All values of a column, in the order of the file."""
+        return np.concatenate(self._parts[name]) if self._parts[name] else np.zeros(0, _DTYPES[name])
+
+    def signatures(self) -> tuple[OpSignature, ...]:
+        """Shapes, decoded once for each distinct text of them: a model repeats its layers."""
+        decode = msgspec.json.decode
+        return tuple(
+            OpSignature.of(name, *(decode(text) if text else [] for text in texts))
+            for name, *texts in self._numbers
+        )
+
+    def _signature(self, event: Event) -> int:
         args = event.args
-        if args is not None and len(args.types):
-            key = (event.name, bytes(args.shapes), bytes(args.types), bytes(args.concrete))
-            found[i] = numbers.setdefault(key, len(numbers))
-    decode = msgspec.json.decode
-    return found, tuple(
-        OpSignature.of(name, *(decode(text) if text else [] for text in texts)) for name, *texts in numbers
-    )
+        if args is None or not len(args.types):
+            return -1
+        key = (event.name, bytes(args.shapes), bytes(args.types), bytes(args.concrete))
+        return self._numbers.setdefault(key, len(self._numbers))
+
+
+_DTYPES: dict[str, type] = {
+    "name": np.int64, "thread": np.int64, "kind": np.int64, "external": np.int64, "sequence": np.int64,
+    "backward": np.bool_, "ts": np.float64, "dur": np.float64, "signature": np.int64,
+}  # fmt: skip
 
 
 _CUDA = 1
 """`c10::DeviceType` of CUDA devices; the host is 0."""
 
 
-def _memory(events: list[Event], origin: float, threads: dict[_Thread, int]) -> MemoryEvents:
-    found = [(e, e.args) for e in events if e.name == "[memory]" and e.args is not None]
-    kind = _CUDA if any(args.device_type == _CUDA for _, args in found) else 0
-    found = [(e, args) for e, args in found if args.device_type == kind]
-    count = len(found)
-    at = np.rint((np.fromiter((e.ts for e, _ in found), np.float64, count) - origin) * 1e3).astype(np.int64)
-    order = np.argsort(at, kind="stable")
-    return MemoryEvents(
-        at=at[order], bytes=np.fromiter((args.bytes for _, args in found), np.int64, count)[order],
-        address=np.fromiter((args.address for _, args in found), np.uint64, count).astype(np.int64)[order],
-        thread=np.fromiter((threads.get((e.pid, e.tid), -1) for e, _ in found), np.int64, count)[order],
-        device="cuda" if kind == _CUDA else "cpu",
-    )  # fmt: skip
+class _MemoryTable:
+    """Allocations and releases, from one batch after another."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[float, int, int, int, int]] = []
+
+    def add(self, batch: list[Event], threads: dict[_Thread, int]) -> None:
+        """Take in those of a batch."""
+        for event in batch:
+            args = event.args
+            if event.name == "[memory]" and args is not None:
+                thread = threads.get((event.pid, event.tid), -1)
+                # addresses are unsigned, and may not fit otherwise
+                address = args.address - 2**64 if args.address >= 2**63 else args.address
+                self._rows.append((event.ts, args.bytes, address, thread, args.device_type))
+
+    def events(self, origin: float) -> MemoryEvents:
+        """Those of the accelerator if there are any, else of the host."""
+        kind = _CUDA if any(row[4] == _CUDA for row in self._rows) else 0
+        rows = sorted((row for row in self._rows if row[4] == kind), key=lambda row: row[0])
+        at = np.array([row[0] for row in rows], np.float64)
+        columns = [np.array([row[i] for row in rows], np.int64) for i in (1, 2, 3)]
+        return MemoryEvents(
+            at=np.rint((at - origin) * 1e3).astype(np.int64), bytes=columns[0], address=columns[1], thread=columns[2],
+            device="cuda" if kind == _CUDA else "cpu",
+        )  # fmt: skip
 
 
 def _ranges(names: tuple[str, ...], name: Ints, kind: Ints) -> tuple[Ints, Ints]:

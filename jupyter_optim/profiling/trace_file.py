@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import psutil
 
 from jupyter_optim.errors import InvalidReport
 
+_BATCH_BYTES = 8 * 2**20
+_CHUNK_BYTES = 16 * 2**20
 _MEMORY_PER_BYTE = 4
 """Memory that a file takes when it is read, its events included."""
 
@@ -38,13 +43,6 @@ class Event(msgspec.Struct, gc=False):
     args: Args | None = None
 
 
-class TraceFile(msgspec.Struct):
-    """A Chrome trace as PyTorch's profiler writes it; what is not asked for is skipped unread."""
-
-    traceEvents: list[Event]  # noqa: N815 (the format's own name)
-    deviceProperties: list[DeviceProperties] = []  # noqa: N815
-
-
 class DeviceProperties(msgspec.Struct):
     """One GPU, as CUDA describes it."""
 
@@ -54,19 +52,90 @@ class DeviceProperties(msgspec.Struct):
     numSms: int | None = None  # noqa: N815
 
 
-def decode(path: Path) -> TraceFile:
-    """The events of the Chrome trace at `path`.
+class _Head(msgspec.Struct):
+    deviceProperties: list[DeviceProperties] = []  # noqa: N815 (the format's own name)
+
+
+class _Whole(msgspec.Struct):
+    traceEvents: list[Event]  # noqa: N815
+
+
+_EVENTS = b'"traceEvents": ['
+_BETWEEN = b"\n  },\n  {"
+"""What stands between two events as kineto writes them. No text holds a line break, and what is within an event is
+indented further, so it can be nothing else."""
+
+
+class TraceFile:
+    """A Chrome trace, of which a part is in memory at a time: fresh memory is what reading costs most.
+
+    Args:
+        path: the file, compressed or not.
 
     Raises:
-        InvalidReport: it cannot be read, is too large for this machine's memory, or is no such trace.
+        InvalidReport: it cannot be read, or is too large for this machine's memory.
     """
-    name = path.name
+
+    def __init__(self, path: Path) -> None:
+        self._name = path.name
+        with _told(self._name):
+            self._data = _contents(path)
+
+    def batches(self) -> Iterator[list[Event]]:
+        """The events, some at a time, in the order of the file; what is not asked for is skipped unread.
+
+        Raises:
+            InvalidReport: it is no trace of PyTorch's profiler.
+        """
+        with _told(self._name):
+            data = self._data
+            at = data.find(_EVENTS)
+            begin = at + len(_EVENTS)
+            if at < 0 or data.find(_BETWEEN, begin, begin + _BATCH_BYTES) < 0:
+                yield _whole(data)
+                return
+            while len(data) - begin > _BATCH_BYTES:
+                cut = data.rfind(_BETWEEN, begin, begin + _BATCH_BYTES)
+                if cut < 0:
+                    break
+                yield _events(b"[" + data[begin:cut] + b"}]")
+                begin = cut + len(_BETWEEN) - 1
+            yield _decoded(b"{" + _EVENTS + data[begin:], _Whole).traceEvents
+
+    def devices(self) -> list[DeviceProperties]:
+        """The GPUs that the file names."""
+        head = self._data[: max(0, self._data.find(_EVENTS))].rstrip().rstrip(b",") + b"}"
+        for part in (head, self._data) if b'"deviceProperties"' in head else (self._data,):
+            try:
+                return _decoded(part, _Head).deviceProperties
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue
+        return []  # nothing hangs on them
+
+
+_T = TypeVar("_T")
+
+
+def _decoded(data: bytes, kind: type[_T]) -> _T:
+    # lenient: some versions write numbers as text
+    return msgspec.json.decode(data, type=kind, strict=False)
+
+
+def _events(data: bytes) -> list[Event]:
+    return _decoded(data, list[Event])
+
+
+def _whole(data: bytes) -> list[Event]:
+    if data[:64].lstrip()[:1] == b"[":
+        return _events(data)
+    return _decoded(data, _Whole).traceEvents
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What goes wrong inside is told in a sentence."""
     try:
-        data = _contents(path)
-        # lenient: some versions write numbers as text
-        if data.lstrip()[:1] == b"[":
-            return TraceFile(traceEvents=msgspec.json.decode(data, type=list[Event], strict=False))
-        return msgspec.json.decode(data, type=TraceFile, strict=False)
+        yield
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidReport(f"{name} is not a trace of PyTorch's profiler: {error}.") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -81,12 +150,26 @@ def _contents(path: Path) -> bytes:
     room = psutil.virtual_memory().available // _MEMORY_PER_BYTE
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if packed else path.open("rb") as file:
-        data: bytes = file.read(room + 1)
-    if len(data) > room:
-        raise InvalidReport(
-            f"{path.name} holds more than {room / 1e9:.1f} GB, more than this machine's free memory allows to read."
-        )
-    if not data.strip():
+    if path.stat().st_size > room:
+        raise _too_large(path, room)
+    data = _unpacked(path, room) if packed else path.read_bytes()
+    if not data[:64].strip():
         raise InvalidReport(f"{path.name} is empty.")
     return data
+
+
+def _unpacked(path: Path, room: int) -> bytes:
+    """The contents of a compressed file, which may be a thousand times as large as the file."""
+    data = bytearray()
+    with gzip.open(path) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            data += chunk
+            if len(data) > room:
+                raise _too_large(path, room)
+    return bytes(data)
+
+
+def _too_large(path: Path, room: int) -> InvalidReport:
+    return InvalidReport(
+        f"{path.name} holds more than {room / 1e9:.1f} GB, more than this machine's free memory allows to read."
+    )

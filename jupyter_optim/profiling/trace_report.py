@@ -11,7 +11,7 @@ import numpy as np
 from jupyter_optim.errors import InvalidReport
 from jupyter_optim.profiling.attribute import Attribution, Labels, ModuleLabel, attribute_calls
 from jupyter_optim.profiling.trace import FOREIGN_MODULE, Columns, Ints, Kind, columns_of
-from jupyter_optim.profiling.trace_file import DeviceProperties, decode
+from jupyter_optim.profiling.trace_file import DeviceProperties, TraceFile
 from jupyter_optim.report import (
     Energy,
     Environment,
@@ -44,8 +44,8 @@ def open_trace(path: str | PathLike[str]) -> Report:
     path = Path(path)
     if path.is_dir():
         raise InvalidReport(f"{path.name} is a folder; give a trace file: .json or .json.gz.")
-    file = decode(path)
-    columns = columns_of(file.traceEvents)
+    file = TraceFile(path)
+    columns = columns_of(file.batches())
     if not (columns.kind == Kind.OP).any() and not (columns.kind == Kind.DEVICE).any():
         raise InvalidReport(f"{path.name} holds no ops and no kernels: was it written by PyTorch's profiler?")
     steps = _steps(columns)
@@ -53,7 +53,7 @@ def open_trace(path: str | PathLike[str]) -> Report:
     found = attribute_calls(columns, steps, labels) if len(steps) else _whole(columns, labels)
     on_device = bool((columns.kind == Kind.DEVICE).any())
     return Report(
-        environment=_environment(file.deviceProperties), workload=_workload(path, len(steps), on_device),
+        environment=_environment(file.devices()), workload=_workload(path, len(steps), on_device),
         latency=_latency(columns, steps, found),
         memory=_memory(found),
         flops=Flops(
