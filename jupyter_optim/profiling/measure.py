@@ -45,7 +45,7 @@ from jupyter_optim.report import (
 )
 from jupyter_optim.workload import Workload, dtype_name
 
-EVENT_BUDGET = 20_000
+EVENT_BUDGET = 5_000
 """The recording of a cell stops at about this many events, so that a report costs the same for any cell."""
 
 _TRACE_CALLS = 3

@@ -100,6 +100,8 @@ class Watch:
             self._ranges.on_open = self._record
 
     def _after_call(self, root: Root) -> None:
+        if not self._watching_calls:
+            return
         calls = sum(len(each.times_ms) for each in self._capture.roots.values())
         ranges = calls * max(1, len(self._ranges.modules))
         if ranges * _EVENTS_PER_RANGE > EVENT_BUDGET or time.perf_counter() - self._began > _RECORDED_S:
