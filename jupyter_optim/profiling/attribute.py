@@ -351,7 +351,9 @@ def _with_packed(work: Costs, columns: Columns, labels: Labels) -> Costs:
         return work
     packed = np.array([name.startswith(_PACKED_LINEAR) for name in columns.names], np.bool_)
     rows = np.flatnonzero(packed[columns.name] & (columns.signature >= 0))
-    flops, counted, unknown = work.flops.copy(), work.counted.copy(), work.unknown.copy()
+    flops, counted, unknown, dtype = (
+        each.copy() for each in (work.flops, work.counted, work.unknown, work.dtype)
+    )
     for row, number in zip(rows, _code_around(columns, Kind.MODULE, rows), strict=True):
         label = labels.modules[number] if number >= 0 else None
         shapes = columns.signatures[columns.signature[row]].shapes
@@ -363,8 +365,10 @@ def _with_packed(work: Costs, columns: Columns, labels: Labels) -> Costs:
         ):
             continue
         flops[row] = 2 * math.prod(shapes[0]) * label.out_features
-        counted[row], unknown[row] = True, False
-    return dataclasses.replace(work, flops=flops, counted=counted, unknown=unknown)
+        counted[row], unknown[row], dtype[row] = True, False, len(work.dtypes)
+    return dataclasses.replace(
+        work, flops=flops, counted=counted, unknown=unknown, dtype=dtype, dtypes=(*work.dtypes, "int8")
+    )
 
 
 def own_bytes(module: nn.Module) -> int:

@@ -228,3 +228,14 @@ def test_every_technique_tells_what_a_panel_needs() -> None:
 def test_a_number_out_of_range_is_refused(value: object) -> None:
     with pytest.raises(jo.InvalidOption):
         Option("ratio", "Ratio", 0.3, low=0.05, high=0.9).parse(value)
+
+
+def test_the_work_of_int8_layers_is_known_and_measured_against_int8() -> None:
+    model = mlp()
+    with short_timings():
+        session = jo.optimize(model, FLAT)
+        before = session.report.flops.total
+        session.apply("int8-dynamic", keep="always", backend="torch.ao", sensitive="int8")
+    ops = [op for op in session.report.ops if op.name.startswith("quantized::linear")]
+    assert {op.dtype for op in ops} == {"int8"}
+    assert session.report.flops.total == before

@@ -53,7 +53,7 @@ export function RankedTable(props: IProps): React.ReactElement | null {
 
 function Table({ caption, columns, rows, trans }: IProps): React.ReactElement {
   return (
-    <table aria-label={caption}>
+    <table className="jp-JupyterOptimReport-ranked" aria-label={caption}>
       <thead>
         <tr>
           {columns.map(column => (
