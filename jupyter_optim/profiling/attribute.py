@@ -351,9 +351,8 @@ def _with_packed(work: Costs, columns: Columns, labels: Labels) -> Costs:
         return work
     packed = np.array([name.startswith(_PACKED_LINEAR) for name in columns.names], np.bool_)
     rows = np.flatnonzero(packed[columns.name] & (columns.signature >= 0))
-    flops, counted, unknown, dtype = (
-        each.copy() for each in (work.flops, work.counted, work.unknown, work.dtype)
-    )
+    flops, dtype = work.flops.copy(), work.dtype.copy()
+    counted, unknown = work.counted.copy(), work.unknown.copy()
     for row, number in zip(rows, _code_around(columns, Kind.MODULE, rows), strict=True):
         label = labels.modules[number] if number >= 0 else None
         shapes = columns.signatures[columns.signature[row]].shapes
