@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jupyter_optim.samples import ProcessCounters
+from jupyter_optim.report import ProcessCounters
 
 
 @dataclass(frozen=True, slots=True)

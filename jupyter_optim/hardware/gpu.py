@@ -9,7 +9,7 @@ from typing import Any
 
 from jupyter_optim.hardware.nvml import Nvml, Refusal, mig_is_on, number, refusal, text
 from jupyter_optim.hardware.track import Track
-from jupyter_optim.samples import GpuSamples
+from jupyter_optim.report import GpuSamples
 
 _POWER_INSTANT = 186
 """`NVML_FI_DEV_POWER_INSTANT`: not averaged over the last second, as `nvmlDeviceGetPowerUsage` is since Ampere."""

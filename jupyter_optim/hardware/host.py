@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import psutil
 
 from jupyter_optim.hardware.track import Track
-from jupyter_optim.samples import Series
+from jupyter_optim.report import Series
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from jupyter_optim.hardware.counters import Count, between
 from jupyter_optim.hardware.gpu import GpuProbe
 from jupyter_optim.hardware.host import HostProbe
 from jupyter_optim.hardware.nvml import Nvml, Refusal
-from jupyter_optim.samples import Samples
+from jupyter_optim.report import Samples
 
 _SLOW_S = 1.0
 _FAST_COST, _SLOW_COST = 0.006, 0.002

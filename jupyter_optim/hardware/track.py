@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jupyter_optim.samples import Series
+from jupyter_optim.report import Series
 
 POINTS = 60
 """At most this many points leave a track."""

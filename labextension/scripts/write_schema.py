@@ -14,7 +14,7 @@ from jupyter_optim.report import MIME_TYPE, SCHEMA_VERSION, Report
 TARGET = Path(__file__).resolve().parent.parent / "src" / "report" / "schema.ts"
 
 HEADER = """\
-// Written by scripts/write_schema.py from jupyter_optim/report.py: change that, and run the script.
+// Written by scripts/write_schema.py from jupyter_optim/report/: change that, and run the script.
 
 import type { Definitions } from './guard.js';
 """

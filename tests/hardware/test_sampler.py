@@ -12,7 +12,7 @@ import pytest
 
 from jupyter_optim.hardware.host import HostProbe
 from jupyter_optim.hardware.sampler import Sampler
-from jupyter_optim.samples import Samples
+from jupyter_optim.report import Samples
 
 
 def busy(seconds: float) -> None:

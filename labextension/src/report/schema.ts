@@ -1,4 +1,4 @@
-// Written by scripts/write_schema.py from jupyter_optim/report.py: change that, and run the script.
+// Written by scripts/write_schema.py from jupyter_optim/report/: change that, and run the script.
 
 import type { Definitions } from './guard.js';
 
@@ -25,6 +25,9 @@ export interface Report {
   readonly history: ReadonlyArray<StepRecord>;
   readonly line_trace?: LineTrace | null;
   readonly training?: Training | null;
+  readonly gpu?: GpuTime | null;
+  readonly compiled?: Compiled | null;
+  readonly unseen?: Unseen | null;
   readonly peaks?: Peaks | null;
   readonly cell?: string | null;
   readonly partial?: string | null;
@@ -268,6 +271,8 @@ export interface Op {
   readonly device: string;
   readonly dtype?: string | null;
   readonly of_peak?: number | null;
+  readonly host_ms?: number | null;
+  readonly kernels?: number | null;
 }
 
 /** One module, summed over one call of the model. */
@@ -292,6 +297,7 @@ export interface Line {
   readonly share: number;
   readonly self_ms?: number | null;
   readonly bytes?: number | null;
+  readonly gpu_ms?: number | null;
   readonly estimated?: boolean;
 }
 
@@ -371,6 +377,8 @@ export interface Training {
   readonly phases: ReadonlyArray<Phase>;
   readonly method: string;
   readonly reason?: string | null;
+  readonly peak_bytes?: number | null;
+  readonly at_peak?: ReadonlyArray<Holder>;
 }
 
 /** A part of each training step. */
@@ -379,6 +387,123 @@ export interface Phase {
   readonly ms: number;
   readonly share: number;
   readonly ops: number | null;
+  readonly top_ops?: ReadonlyArray<PhasePart>;
+  readonly top_modules?: ReadonlyArray<PhasePart>;
+  readonly top_lines?: ReadonlyArray<PhasePart>;
+  readonly peak_bytes?: number | null;
+}
+
+/** An op, a module or a line, and what it takes of a phase. */
+export interface PhasePart {
+  readonly name: string;
+  readonly ms: number;
+  readonly share: number;
+}
+
+/** The accelerator's side of a call. */
+export interface GpuTime {
+  readonly busy_ms: number;
+  readonly idle_ms: number;
+  readonly busy_share: number;
+  readonly overlap_ms: number;
+  readonly launches: number;
+  readonly tensor_core_share: number | null;
+  readonly occupancy: number | null;
+  readonly sm_share: number | null;
+  readonly kernels: ReadonlyArray<Kernel>;
+  readonly copies: ReadonlyArray<Copy>;
+  readonly streams: ReadonlyArray<Stream>;
+  readonly idle: ReadonlyArray<Idle>;
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** All launches of one kernel from one op, module and line. */
+export interface Kernel {
+  readonly name: string;
+  readonly calls: number;
+  readonly ms: number;
+  readonly share: number;
+  readonly op: string | null;
+  readonly module: string | null;
+  readonly line: string | null;
+  readonly tensor_cores: boolean | null;
+  readonly occupancy: number | null;
+  readonly blocks_per_sm: number | null;
+  readonly registers: number | null;
+  readonly streams: ReadonlyArray<number>;
+}
+
+/** Copies of one direction, or fills. */
+export interface Copy {
+  readonly kind: string;
+  readonly calls: number;
+  readonly ms: number;
+  readonly bytes: number | null;
+  readonly pageable: boolean;
+}
+
+/** One queue of the accelerator. */
+export interface Stream {
+  readonly device: number;
+  readonly stream: number;
+  readonly ms: number;
+  readonly kernels: number;
+  readonly share: number;
+}
+
+/** Time in which no stream worked, by what kept it. */
+export interface Idle {
+  readonly reason: 'before and after' | 'data loading' | 'dependency' | 'launch' | 'synchronisation';
+  readonly ms: number;
+  readonly share: number;
+  readonly gaps: number;
+  readonly op?: string | null;
+  readonly line?: string | null;
+}
+
+/** The compiled parts of a model. */
+export interface Compiled {
+  readonly graphs: number;
+  readonly breaks: ReadonlyArray<GraphBreak>;
+  readonly compiled_ms: number | null;
+  readonly share: number | null;
+  readonly recompiles: number | null;
+  readonly kernels: ReadonlyArray<FusedKernel>;
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** A place at which a compiled graph ends and Python goes on. */
+export interface GraphBreak {
+  readonly reason: string;
+  readonly line: string | null;
+  readonly hint?: string | null;
+}
+
+/** One kernel that the compiler wrote. */
+export interface FusedKernel {
+  readonly name: string;
+  readonly ops: ReadonlyArray<string>;
+  readonly modules: ReadonlyArray<string>;
+  readonly ms: number | null;
+  readonly calls: number | null;
+}
+
+/** What ops and lines do not show. */
+export interface Unseen {
+  readonly workers: ReadonlyArray<Worker>;
+  readonly cpu_s: number;
+  readonly share: number;
+  readonly method: string;
+  readonly reason?: string | null;
+}
+
+/** A thread or a process that worked during the cell's run, and is in none of the ops and lines. */
+export interface Worker {
+  readonly name: string;
+  readonly process: boolean;
+  readonly cpu_s: number;
 }
 
 /** The most that this machine can do, measured. */
@@ -414,6 +539,9 @@ export const DEFINITIONS: Definitions = {
       history: {"type": "array", "items": {"$ref": "#/$defs/StepRecord"}},
       line_trace: {"anyOf": [{"$ref": "#/$defs/LineTrace"}, {"type": "null"}]},
       training: {"anyOf": [{"$ref": "#/$defs/Training"}, {"type": "null"}]},
+      gpu: {"anyOf": [{"$ref": "#/$defs/GpuTime"}, {"type": "null"}]},
+      compiled: {"anyOf": [{"$ref": "#/$defs/Compiled"}, {"type": "null"}]},
+      unseen: {"anyOf": [{"$ref": "#/$defs/Unseen"}, {"type": "null"}]},
       peaks: {"anyOf": [{"$ref": "#/$defs/Peaks"}, {"type": "null"}]},
       cell: {"anyOf": [{"type": "string"}, {"type": "null"}]},
       partial: {"anyOf": [{"type": "string"}, {"type": "null"}]}
@@ -694,7 +822,9 @@ export const DEFINITIONS: Definitions = {
       line: {"anyOf": [{"type": "string"}, {"type": "null"}]},
       device: {"type": "string"},
       dtype: {"anyOf": [{"type": "string"}, {"type": "null"}]},
-      of_peak: {"anyOf": [{"type": "number"}, {"type": "null"}]}
+      of_peak: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      host_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      kernels: {"anyOf": [{"type": "number"}, {"type": "null"}]}
     }
   },
   ModuleRow: {
@@ -723,6 +853,7 @@ export const DEFINITIONS: Definitions = {
       share: {"type": "number"},
       self_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      gpu_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       estimated: {"type": "boolean"}
     }
   },
@@ -815,7 +946,9 @@ export const DEFINITIONS: Definitions = {
       step_ms: {"type": "number"},
       phases: {"type": "array", "items": {"$ref": "#/$defs/Phase"}},
       method: {"type": "string"},
-      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      peak_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      at_peak: {"type": "array", "items": {"$ref": "#/$defs/Holder"}}
     }
   },
   Phase: {
@@ -825,7 +958,146 @@ export const DEFINITIONS: Definitions = {
       name: {"enum": ["backward", "data", "forward", "optimizer", "other"]},
       ms: {"type": "number"},
       share: {"type": "number"},
-      ops: {"anyOf": [{"type": "number"}, {"type": "null"}]}
+      ops: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      top_ops: {"type": "array", "items": {"$ref": "#/$defs/PhasePart"}},
+      top_modules: {"type": "array", "items": {"$ref": "#/$defs/PhasePart"}},
+      top_lines: {"type": "array", "items": {"$ref": "#/$defs/PhasePart"}},
+      peak_bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]}
+    }
+  },
+  PhasePart: {
+    type: 'object',
+    required: ["name", "ms", "share"],
+    properties: {
+      name: {"type": "string"},
+      ms: {"type": "number"},
+      share: {"type": "number"}
+    }
+  },
+  GpuTime: {
+    type: 'object',
+    required: ["busy_ms", "idle_ms", "busy_share", "overlap_ms", "launches", "tensor_core_share", "occupancy", "sm_share", "kernels", "copies", "streams", "idle", "method"],
+    properties: {
+      busy_ms: {"type": "number"},
+      idle_ms: {"type": "number"},
+      busy_share: {"type": "number"},
+      overlap_ms: {"type": "number"},
+      launches: {"type": "number"},
+      tensor_core_share: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      occupancy: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      sm_share: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      kernels: {"type": "array", "items": {"$ref": "#/$defs/Kernel"}},
+      copies: {"type": "array", "items": {"$ref": "#/$defs/Copy"}},
+      streams: {"type": "array", "items": {"$ref": "#/$defs/Stream"}},
+      idle: {"type": "array", "items": {"$ref": "#/$defs/Idle"}},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Kernel: {
+    type: 'object',
+    required: ["name", "calls", "ms", "share", "op", "module", "line", "tensor_cores", "occupancy", "blocks_per_sm", "registers", "streams"],
+    properties: {
+      name: {"type": "string"},
+      calls: {"type": "number"},
+      ms: {"type": "number"},
+      share: {"type": "number"},
+      op: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      module: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      line: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      tensor_cores: {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+      occupancy: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      blocks_per_sm: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      registers: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      streams: {"type": "array", "items": {"type": "integer"}}
+    }
+  },
+  Copy: {
+    type: 'object',
+    required: ["kind", "calls", "ms", "bytes", "pageable"],
+    properties: {
+      kind: {"type": "string"},
+      calls: {"type": "number"},
+      ms: {"type": "number"},
+      bytes: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      pageable: {"type": "boolean"}
+    }
+  },
+  Stream: {
+    type: 'object',
+    required: ["device", "stream", "ms", "kernels", "share"],
+    properties: {
+      device: {"type": "integer"},
+      stream: {"type": "integer"},
+      ms: {"type": "number"},
+      kernels: {"type": "number"},
+      share: {"type": "number"}
+    }
+  },
+  Idle: {
+    type: 'object',
+    required: ["reason", "ms", "share", "gaps"],
+    properties: {
+      reason: {"enum": ["before and after", "data loading", "dependency", "launch", "synchronisation"]},
+      ms: {"type": "number"},
+      share: {"type": "number"},
+      gaps: {"type": "number"},
+      op: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      line: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Compiled: {
+    type: 'object',
+    required: ["graphs", "breaks", "compiled_ms", "share", "recompiles", "kernels", "method"],
+    properties: {
+      graphs: {"type": "number"},
+      breaks: {"type": "array", "items": {"$ref": "#/$defs/GraphBreak"}},
+      compiled_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      share: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      recompiles: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      kernels: {"type": "array", "items": {"$ref": "#/$defs/FusedKernel"}},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  GraphBreak: {
+    type: 'object',
+    required: ["reason", "line"],
+    properties: {
+      reason: {"type": "string"},
+      line: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      hint: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  FusedKernel: {
+    type: 'object',
+    required: ["name", "ops", "modules", "ms", "calls"],
+    properties: {
+      name: {"type": "string"},
+      ops: {"type": "array", "items": {"type": "string"}},
+      modules: {"type": "array", "items": {"type": "string"}},
+      ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      calls: {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    }
+  },
+  Unseen: {
+    type: 'object',
+    required: ["workers", "cpu_s", "share", "method"],
+    properties: {
+      workers: {"type": "array", "items": {"$ref": "#/$defs/Worker"}},
+      cpu_s: {"type": "number"},
+      share: {"type": "number"},
+      method: {"type": "string"},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  Worker: {
+    type: 'object',
+    required: ["name", "process", "cpu_s"],
+    properties: {
+      name: {"type": "string"},
+      process: {"type": "boolean"},
+      cpu_s: {"type": "number"}
     }
   },
   Peaks: {

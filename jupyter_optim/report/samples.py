@@ -6,14 +6,10 @@ reason too.
 
 from __future__ import annotations
 
-import msgspec
+from jupyter_optim.report.base import Data
 
 
-class _Data(msgspec.Struct, frozen=True, kw_only=True):
-    """Immutable, keyword only."""
-
-
-class Series(_Data, frozen=True, kw_only=True):
+class Series(Data, frozen=True, kw_only=True):
     """One sensor over the window."""
 
     unit: str
@@ -26,7 +22,7 @@ class Series(_Data, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class GpuSamples(_Data, frozen=True, kw_only=True):
+class GpuSamples(Data, frozen=True, kw_only=True):
     """What one GPU did meanwhile."""
 
     index: int
@@ -56,7 +52,7 @@ class GpuSamples(_Data, frozen=True, kw_only=True):
     """By field: why a field that is no series is None."""
 
 
-class ProcessCounters(_Data, frozen=True, kw_only=True):
+class ProcessCounters(Data, frozen=True, kw_only=True):
     """What the operating system counted for this process over the window."""
 
     user_s: float | None = None
@@ -72,7 +68,7 @@ class ProcessCounters(_Data, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Samples(_Data, frozen=True, kw_only=True):
+class Samples(Data, frozen=True, kw_only=True):
     """What the machine did during a window of time."""
 
     window_s: float
