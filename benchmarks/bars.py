@@ -6,7 +6,6 @@ python benchmarks/run.py latency    # one
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -17,26 +16,18 @@ from torch import nn
 
 import jupyter_optim as jo
 from benchmarks import minilm
-from jupyter_optim.profiling.attribute import by_name
+from benchmarks.lines import lines
+from benchmarks.reading import reading
+from benchmarks.sums import sums
+from benchmarks.timing import Result, seconds, spread
+from benchmarks.trace_file import trace_file
+from jupyter_optim.profiling.op_table import by_name
 from jupyter_optim.profiling.record import Recorder
 from jupyter_optim.session import watch
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.graft import CARRIED, Graft
 from jupyter_optim.techniques.int8_dynamic import quantized
 from jupyter_optim.techniques.replace import replace_modules_
-
-Result = dict[str, Any]
-
-
-def _spread(values: list[float]) -> Result:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    gc.collect()
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def _forget(model: nn.Module) -> None:
@@ -59,9 +50,9 @@ def events(count: int = 700_000) -> Result:
         rows.update(by_name(columns))
         rows["events"] = (len(columns), 0, 0)
 
-    ours_s = _seconds(ours)
+    ours_s = seconds(ours)
     averages: list[Any] = []
-    theirs_s = _seconds(lambda: averages.extend(recorder._profiler.key_averages()))
+    theirs_s = seconds(lambda: averages.extend(recorder._profiler.key_averages()))
     total = rows.pop("events")[0]
     worst = max(abs(rows[row.key][1] / 1e3 - row.self_cpu_time_total) for row in averages)
     counts = all(rows[row.key][0] == row.count for row in averages)
@@ -85,7 +76,7 @@ def overhead() -> Result:
                 model(x)
 
     def extra(calls: int) -> float:
-        bare = _seconds(lambda: cell(calls))
+        bare = seconds(lambda: cell(calls))
 
         def optimized() -> None:
             with watch(cell="for _ in range(calls): model(x)") as seen:
@@ -93,7 +84,7 @@ def overhead() -> Result:
             seen.session(model)
 
         _forget(model)
-        return _seconds(optimized) - bare
+        return seconds(optimized) - bare
 
     extra(20)
     few, many = [], []
@@ -102,7 +93,7 @@ def overhead() -> Result:
         many.append(extra(2000))
     ratio = statistics.median(many) / statistics.median(few)
     return {"bar": "differ by less than 1.3 times", "holds": 1 / 1.3 < ratio < 1.3, "ratio": ratio,
-            "extra_20_s": _spread(few), "extra_2000_s": _spread(many)}  # fmt: skip
+            "extra_20_s": spread(few), "extra_2000_s": spread(many)}  # fmt: skip
 
 
 def first_report() -> Result:
@@ -111,8 +102,8 @@ def first_report() -> Result:
     inputs = minilm.batch(tokenizer)
     with torch.inference_mode():
         model(**inputs)
-        call_s = statistics.median(_seconds(lambda: model(**inputs)) for _ in range(7))
-        took = _seconds(lambda: jo.optimize(model, inputs))
+        call_s = statistics.median(seconds(lambda: model(**inputs)) for _ in range(7))
+        took = seconds(lambda: jo.optimize(model, inputs))
     report = jo.current().report
     allowed = 3 + 40 * call_s
     return {"bar": "at most 3 s plus 40 calls", "holds": took <= allowed, "took_s": took, "allowed_s": allowed,
@@ -140,7 +131,7 @@ def latency() -> Result:
                 ours = jo.optimize(each, given).report.latency.median_ms
                 again = timer.blocked_autorange(min_run_time=1).median * 1e3
                 ratios.append(ours / ((theirs + again) / 2))
-        found[name] = _spread(ratios)
+        found[name] = spread(ratios)
     found["ratio"] = max((found[n]["median"] for n in ("minilm", "mlp")), key=lambda r: abs(r - 1))
     found["holds"] = all(abs(found[n]["median"] - 1) <= 0.05 for n in ("minilm", "mlp"))
     return found
@@ -162,7 +153,7 @@ def graft() -> Result:
         began = time.perf_counter()
         grafted.revert()
         back.append((time.perf_counter() - began) * 1e3)
-    return {"bar": "at most 20 ms; at most 5 ms", "draft_and_graft_ms": _spread(there), "undo_ms": _spread(back),
+    return {"bar": "at most 20 ms; at most 5 ms", "draft_and_graft_ms": spread(there), "undo_ms": spread(back),
             "holds": statistics.median(there) <= 20 and statistics.median(back) <= 5}  # fmt: skip
 
 
@@ -225,5 +216,18 @@ def predictions() -> Result:
 
 
 BARS: dict[str, Callable[[], Result]] = {
-    each.__name__: each for each in (events, overhead, first_report, latency, graft, int8, predictions)
+    each.__name__: each
+    for each in (
+        events,
+        reading,
+        trace_file,
+        lines,
+        sums,
+        overhead,
+        first_report,
+        latency,
+        graft,
+        int8,
+        predictions,
+    )
 }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from jupyter_optim.analysis.compare import Comparison, compare
+    from jupyter_optim.analysis.traces import open_trace
     from jupyter_optim.errors import (
         Busy,
         Cancelled,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
         UnknownTechnique,
         UnsupportedModel,
     )
-    from jupyter_optim.profiling.trace_report import open_trace
     from jupyter_optim.report import Report
     from jupyter_optim.session import current, optimize
     from jupyter_optim.techniques.registry import techniques
@@ -69,7 +69,7 @@ _HOMES = {
     "Report": "report",
     "compare": "analysis.compare",
     "current": "session",
-    "open_trace": "profiling.trace_report",
+    "open_trace": "analysis.traces",
     "optimize": "session",
 }
 """Where the public names live, other than the errors."""

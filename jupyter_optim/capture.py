@@ -11,12 +11,11 @@ from typing import Any, Self
 
 import torch
 from torch import nn
-from torch.nn.modules import module as hooks
 
 from jupyter_optim import tree
 from jupyter_optim.errors import NoModelCalled
 from jupyter_optim.guard import versions
-from jupyter_optim.quiet import hooks_allowed
+from jupyter_optim.module_hooks import ModuleHooks
 from jupyter_optim.report import Origin, OtherModel, Signature
 from jupyter_optim.workload import CallMode, Workload, signature_text
 
@@ -85,16 +84,11 @@ class Capture:
         self._on_call = on_call
         self._copied_bytes = 0
         self._local = threading.local()
-        self._handles: list[Any] = []
+        self._hooks = ModuleHooks(self._before, self._after)
         self._started = 0.0
 
     def __enter__(self) -> Self:
-        self._allowed = hooks_allowed()
-        self._allowed.__enter__()
-        self._handles = [
-            hooks.register_module_forward_pre_hook(self._before),
-            hooks.register_module_forward_hook(self._after, with_kwargs=True, always_call=True),
-        ]
+        self._hooks.__enter__()
         self._started = time.perf_counter()
         return self
 
@@ -102,10 +96,7 @@ class Capture:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.run_ms = (time.perf_counter() - self._started) * 1e3
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
-        self._allowed.__exit__(None, None, None)
+        self._hooks.__exit__(None, None, None)
 
     @property
     def calling(self) -> bool:
@@ -139,6 +130,15 @@ class Capture:
             expression=expression, obstacle=obstacle,
             writes_parameters=root.writes_parameters, others=self._others(root), trains=_trains(root),
         )  # fmt: skip
+
+    def copies(self) -> list[torch.Tensor]:
+        """The tensors that were copied to call the models again: memory of ours, not of the user's."""
+        found: list[torch.Tensor] = []
+        for kept in (each for root in self.roots.values() for each in root.kept.values()):
+            theirs = {id(tensor) for tensor, _ in kept.stamps}
+            inputs = tree.tensors((kept.args, kept.kwargs))
+            found += [t for t in inputs if id(t) not in theirs and not isinstance(t, nn.Parameter)]
+        return found
 
     def _root(self, model: nn.Module | None) -> Root:
         if model is not None:

@@ -119,23 +119,27 @@ def gpu_energy(
     def enough(elapsed_s: float) -> bool:
         if elapsed_s < seconds:
             return False
-        return not has_counter or len(ticks(counter)) >= _MIN_TICKS or elapsed_s >= _PATIENCE * seconds
+        waiting = has_counter and "energy" not in sensors.missing and len(ticks(counter)) < _MIN_TICKS
+        return not waiting or elapsed_s >= _PATIENCE * seconds
 
     run = meter.during(loop, enough, progress)
+    fell_silent = sensors.missing.get("energy") if has_counter else None
+    cut_short = f"the counter fell silent on the way: {fell_silent}" if fell_silent else None
     watts = slope(counter) if len(ticks(counter)) >= _MIN_TICKS else None
     if watts is not None:
-        return _reading(run, watts, "measured", f"the GPU's energy counter (NVML), over {_span(run)}")
+        status: Status = "estimated" if cut_short else "measured"
+        return _reading(run, watts, status, f"the GPU's energy counter (NVML), over {_span(run)}", cut_short)
     watts = mean_over_time(power)
     if watts is not None:
         kind = "power" if instant else "power, a mean over the last second on newer GPUs,"
-        why = (
+        no_counter = (
             "it has no energy counter that moves"
             if has_counter
             else f"no energy counter: {sensors.missing['energy']}"
         )
         return _reading(
             run, watts, "estimated",
-            f"the GPU's {kind} (NVML) over time, {len(power)} readings over {_span(run)}", why,
+            f"the GPU's {kind} (NVML) over time, {len(power)} readings over {_span(run)}", cut_short or no_counter,
         )  # fmt: skip
     return unavailable(_neither(sensors))
 

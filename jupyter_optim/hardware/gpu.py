@@ -217,13 +217,17 @@ class GpuProbe:
         if self._throttle_samples:
             throttle = {cause: count / self._throttle_samples for cause, count in sorted(self._held.items())}
         plain: dict[str, Any] = {"name": sensors.name, "throttle": throttle, **whole}
-        series = {name: track.series(sensors.missing.get(name)) for name, track in self._tracks.items()}
+        silent = "the driver did not answer"
+        series = {
+            name: track.series(sensors.missing.get(name, None if track else silent))
+            for name, track in self._tracks.items()
+        }
         return GpuSamples(
             index=sensors.index, name=sensors.name,
             note="cut into slices (MIG): the figures are of the whole GPU" if sensors.mig else None,
             memory_total_bytes=whole["memory_total_bytes"], pcie_generation=whole["pcie_generation"],
             pcie_width=whole["pcie_width"], throttle=throttle,
-            reasons={name: sensors.missing.get(name, "the driver did not answer")
+            reasons={name: sensors.missing.get(name, silent)
                      for name, value in plain.items() if value is None},
             **series,
         )  # fmt: skip

@@ -109,9 +109,9 @@ class Nvml:
         answer = self.ask("nvmlDeviceGetCount")
         return answer if isinstance(answer, Refusal) else int(answer)
 
-    def driver(self) -> str | None:
+    def driver(self) -> str | Refusal:
         """Version of the driver."""
-        return text(self.ask("nvmlSystemGetDriverVersion"))
+        return worded(self.ask("nvmlSystemGetDriverVersion"))
 
 
 def refusal(code: int, message: str) -> Refusal:
@@ -124,6 +124,13 @@ def text(answer: Any) -> str | None:
     if isinstance(answer, bytes):
         return answer.decode(errors="replace") or None
     return answer or None if isinstance(answer, str) else None
+
+
+def worded(answer: Any) -> str | Refusal:
+    """An answer that shall be text, or why it is none."""
+    if isinstance(answer, Refusal):
+        return answer
+    return text(answer) or Refusal("the driver answers with an empty text", final=False)
 
 
 def number(value: float, *, zero: bool) -> float | Refusal:
@@ -160,12 +167,12 @@ def mig_is_on(nvml: Nvml, handle: Any) -> bool:
     return not isinstance(answer, Refusal) and answer[0] == 1
 
 
-def _gpu(nvml: Nvml, index: int, driver: str | None) -> tuple[Gpu, str | None]:
+def _gpu(nvml: Nvml, index: int, driver: str | Refusal) -> tuple[Gpu, str | None]:
     """One GPU, and what is to be said of it."""
     handle = nvml.ask("nvmlDeviceGetHandleByIndex", index)
     if isinstance(handle, Refusal):
         return Gpu(
-            index=index, name=None, uuid=None, memory_bytes=None, driver=driver
+            index=index, name=None, uuid=None, memory_bytes=None, driver=text(driver)
         ), f"GPU {index}: {handle.reason}"
     missing: dict[str, list[str]] = {}
 
@@ -179,9 +186,9 @@ def _gpu(nvml: Nvml, index: int, driver: str | None) -> tuple[Gpu, str | None]:
     total = memory if isinstance(memory, Refusal) else number(memory.total, zero=False)
     size = known("memory", total)
     gpu = Gpu(
-        index=index, name=text(known("name", nvml.ask("nvmlDeviceGetName", handle))),
-        uuid=text(known("UUID", nvml.ask("nvmlDeviceGetUUID", handle))),
-        memory_bytes=None if size is None else int(size), driver=driver,
+        index=index, name=known("name", worded(nvml.ask("nvmlDeviceGetName", handle))),
+        uuid=known("UUID", worded(nvml.ask("nvmlDeviceGetUUID", handle))),
+        memory_bytes=None if size is None else int(size), driver=known("driver version", driver),
     )  # fmt: skip
     notes = [f"no {' or '.join(what)}: {reason}" for reason, what in missing.items()]
     if mig_is_on(nvml, handle):

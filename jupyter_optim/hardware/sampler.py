@@ -125,14 +125,23 @@ class Sampler:
     def _run(self, probes: Sequence[Probe]) -> None:
         """The thread: samples until the end, and once more then."""
         began_s = time.thread_time()
+
+        def counted(read: Callable[[float], None]) -> Callable[[float], None]:
+            def reading(at_s: float) -> None:
+                read(at_s)
+                self._cost_s = time.thread_time() - began_s  # at once: the next one may hang
+
+            return reading
+
+        fast, slow = [counted(probe.fast) for probe in probes], [counted(probe.slow) for probe in probes]
         ended = False
         while not ended:
             ended = self._ended.wait(self._fast.interval_s)
             at_s = time.perf_counter() - self._began_s
             if self._fast.due(at_s, ended=ended):
-                self._fast.take(at_s, [probe.fast for probe in probes])
+                self._fast.take(at_s, fast)
             if self._slow.due(at_s, ended=ended):
-                self._slow.take(at_s, [probe.slow for probe in probes])
+                self._slow.take(at_s, slow)
             self._cost_s = time.thread_time() - began_s
         for probe in probes:
             probe.finish()
@@ -176,7 +185,7 @@ class _Pace:
     def take(self, at_s: float, readings: Sequence[Callable[[float], None]]) -> None:
         """Read, and see what that costs."""
         before_s = time.thread_time()
+        self.count, self._last_s = self.count + 1, at_s
         for read in readings:
             read(at_s)
         self.interval_s = max(self.base_s, (time.thread_time() - before_s) / self._cost)
-        self.count, self._last_s = self.count + 1, at_s

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import keyword
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from jupyter_optim.errors import InvalidOption, nearest
+from jupyter_optim.profiling.tensorboard import TRACE_ENDINGS
 from jupyter_optim.report import Goal
 
 HELP = """\
@@ -26,7 +28,8 @@ MODEL                the model, where the cell calls more than one: net, or net.
 --into NAME          keep the session in this variable (jupyter_optim.current() has it, too)
 --no-lines           do not trace which lines cost the time
 --save PATH          write the report to a file: .html, .json or .txt
---trace PATH         write the profiler's trace to a file: .json or .json.gz
+--trace PATH         write the profiler's trace to a file (.json, .json.gz), or into a log folder of
+                     TensorBoard: a folder that exists, or a name that ends in /
 --recalibrate        measure anew what this machine can do at most (kept from then on)
 --open FILE          show the trace file that torch.profiler wrote on any machine (%optimize alone)
 --quiet              show the headline only, no panel
@@ -34,7 +37,6 @@ MODEL                the model, where the cell calls more than one: net, or net.
 """
 
 _SAVED = (".html", ".json", ".txt")
-_TRACED = (".json", ".json.gz")
 _CLOSES = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -199,6 +201,20 @@ def _variable(name: str, value: str) -> str:
     return value
 
 
+def _trace(name: str, value: str) -> Path:
+    path = Path(_text(name, value)).expanduser()
+    if not path.is_dir() and not value.endswith(("/", os.sep)):
+        return _path(name, value, TRACE_ENDINGS)
+    if path.is_dir():
+        return path
+    if path.name.lower().endswith(TRACE_ENDINGS):
+        raise InvalidOption(f"{name} {value}: the name of a folder must not end like that of a file.")
+    if path.exists() or not path.parent.is_dir():
+        trouble = f"{path} is a file" if path.exists() else f"there is no folder {path.parent}"
+        raise InvalidOption(f"{name} {value}: {trouble}.")
+    return path
+
+
 def _path(name: str, value: str, endings: tuple[str, ...]) -> Path:
     path = Path(value).expanduser()
     if not path.name.lower().endswith(endings):
@@ -222,5 +238,5 @@ _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "--into": ("into", _variable),
     "--save": ("save", lambda name, value: _path(name, value, _SAVED)),
     "--open": ("open", lambda name, value: Path(_text(name, value)).expanduser()),
-    "--trace": ("trace", lambda name, value: _path(name, value, _TRACED)),
+    "--trace": ("trace", _trace),
 }

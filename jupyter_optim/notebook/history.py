@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from jupyter_optim.analysis.compare import compare
+from jupyter_optim.render.changes import render_changes
 from jupyter_optim.render.format import duration, ratio_interval, score, size_change
-from jupyter_optim.report import Quality, StepRecord
+from jupyter_optim.report import Quality, Report, StepRecord
 
 LEFT_OUT = ("slower", "quality lost", "no gain")
 """Verdicts of steps that ran well but were not kept, which *Keep anyway* may force."""
@@ -35,6 +37,13 @@ def history_html(records: Sequence[StepRecord]) -> str:
         f'<div style="overflow-x: auto"><table class="jupyter-optim-history" style="{_TABLE}">'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def changes_html(before: Report, after: Report) -> str:
+    """What the changes that stand did to the parts of a call, folded."""
+    short = render_changes(compare(before, after))
+    style = f"{_TEXT}; font-size: 13px; line-height: 1.4; margin: 6px 0 0 0; overflow-x: auto"
+    return f'<div style="{style}">{short}</div>'
 
 
 def code_html(code: str) -> str:

@@ -56,7 +56,7 @@ def present(
         return
     if given.into is not None:
         shell.push({given.into: session})
-    for follow in (_offer, _save):
+    for follow in (_offer, _save, _check_trace):
         try:
             follow(session, given, output)
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)
@@ -93,7 +93,7 @@ def _recalibrated(output: Output) -> list[Peaks]:
 
 def show_trace(shell: InteractiveShell, given: Arguments) -> None:
     """Show a trace file as a report, or say in a sentence why that cannot be."""
-    from jupyter_optim.profiling.trace_report import open_trace  # noqa: PLC0415 (a plain run has no use for it)
+    from jupyter_optim.analysis.traces import open_trace  # noqa: PLC0415 (a plain run has no use for it)
 
     output = Output(shell)
     assert given.open is not None
@@ -136,6 +136,13 @@ def _offer(session: Session, given: Arguments, output: Output) -> None:
 def _save(session: Session, given: Arguments, _: Output) -> None:
     if given.save is not None:
         session.report.save(given.save)
+
+
+def _check_trace(session: Session, given: Arguments, _: Output) -> None:
+    """Say so if the trace that was asked for could not be made."""
+    report = session.report
+    if given.trace is not None and (report.trace.source != "replay" or not report.trace.calls):
+        raise OptimError(f"No trace was written: {report.workload.reason or report.trace.reason}.")
 
 
 def _in_expression(error: BaseException) -> TracebackType | None:

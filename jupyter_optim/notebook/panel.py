@@ -5,15 +5,17 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 from IPython.core.getipython import get_ipython
 
+from jupyter_optim.notebook import actions
 from jupyter_optim.notebook.cards import Card
 from jupyter_optim.notebook.display import BY_CODE
-from jupyter_optim.notebook.history import LEFT_OUT, code_html, history_html, verdict_text
+from jupyter_optim.notebook.history import changes_html, code_html, history_html
 from jupyter_optim.notebook.status import Status
+from jupyter_optim.notebook.tensorboard_row import LABEL, TensorBoardRow
 from jupyter_optim.notebook.worker import Worker
 from jupyter_optim.techniques.registry import techniques
 from jupyter_optim.techniques.technique import Assessment
@@ -50,7 +52,8 @@ class Panel:
     """
 
     buttons: dict[str, widgets.Button]
-    """By technique name; beside these ``undo``, ``redo``, ``reset``, ``cancel`` and ``keep-anyway``."""
+    """By technique name; beside these ``undo``, ``redo``, ``reset``, ``cancel``, ``keep-anyway``, ``tensorboard`` and
+    ``tensorboard-stop``."""
 
     def __init__(self, session: Session) -> None:
         # weakly: ipywidgets keeps every widget until the kernel ends, and would keep the model with it
@@ -71,9 +74,11 @@ class Panel:
             ),
             "keep-anyway": _command("Keep anyway", "Make the change that was left out", "check", self._force),
         }
+        self._tensorboard = TensorBoardRow(self._view, self._await_viewer)
         self.buttons = {
             **{name: card.button for name, card in self._cards.items()},
             **self._commands,
+            **self._tensorboard.buttons,
             "cancel": self._status.cancel,
         }
         self._top = widgets.VBox()
@@ -84,8 +89,9 @@ class Panel:
         self._folded = widgets.Accordion(
             [self._history, self._code, self._others], layout=widgets.Layout(margin="6px 0 0 0")
         )
+        self._changes = widgets.HTML()
         self._root = widgets.VBox(
-            [self._top, self._offers, self._folded],
+            [self._top, self._offers, self._folded, self._changes, self._tensorboard.widget],
             layout=widgets.Layout(width="100%", padding="4px 12px"),
         )
         self._root.add_class("jupyter-optim-panel")
@@ -127,6 +133,7 @@ class Panel:
     def retire(self) -> None:
         """Leave a word in place of the controls: what they say would be of another cell."""
         self._output = None
+        self._tensorboard.stop()
         if self._shell is not None and self._following:
             self._following = False
             self._shell.events.unregister("post_run_cell", self._follow)
@@ -166,10 +173,11 @@ class Panel:
         self._commands["undo"].disabled = not session.can_undo
         self._commands["redo"].disabled = not session.can_redo
         self._commands["reset"].disabled = not session.can_undo
-        self._commands["keep-anyway"].layout.display = None if _left_out(session) else "none"
+        self._commands["keep-anyway"].layout.display = None if actions.left_out(session) else "none"
         records = [step.record() for step in session.history]
         self._row.layout.display = None if records else "none"
         self._history.value = history_html(records)
+        self._changes.value = changes_html(session.baseline, session.report) if session.can_undo else ""
         self._code.value = code_html(session.code() if session.can_undo else "")
         self._folded.titles = (
             f"History ({len(records)})",
@@ -181,7 +189,7 @@ class Panel:
         """Put progress, verdict and the way back into `slot`."""
         if slot.children:
             return
-        for other in (self._top, *(card.slot for card in self._cards.values())):
+        for other in (self._top, self._tensorboard.slot, *(card.slot for card in self._cards.values())):
             other.children = ()
         slot.children = (self._status.widget, self._row)
 
@@ -191,34 +199,40 @@ class Panel:
             self._place_status(card.slot)
         options = card.values()
         self._worker.start(
-            card.technique.label, lambda session: _applied(session, name, "if-better", options)
+            card.technique.label, lambda session: actions.apply(session, name, "if-better", options)
         )
 
     def _force(self, _: widgets.Button) -> None:
         session = self._session()
-        step = _left_out(session) if session is not None else None
+        step = actions.left_out(session) if session is not None else None
         if step is not None:
             name, options = step.technique, dict(step.options)
             self._worker.start(
-                f"{step.label}, kept anyway", lambda session: _applied(session, name, "always", options)
+                f"{step.label}, kept anyway", lambda session: actions.apply(session, name, "always", options)
             )
 
     def _undo(self, _: widgets.Button) -> None:
-        self._worker.start(
-            "Undo", lambda session: _named("Undone", session.undo(), "There is nothing to undo.")
-        )
+        self._worker.start("Undo", actions.undo)
 
     def _redo(self, _: widgets.Button) -> None:
-        self._worker.start(
-            "Redo", lambda session: _named("Done again", session.redo(), "There is nothing to redo.")
-        )
+        self._worker.start("Redo", actions.redo)
 
     def _reset(self, _: widgets.Button) -> None:
-        self._worker.start("Reset", _reset)
+        self._worker.start("Reset", actions.reset)
+
+    def _view(self, _: widgets.Button) -> None:
+        if self._worker.busy is None:
+            self._place_status(self._tensorboard.slot)
+        self._worker.start(LABEL, self._tensorboard.open)
+
+    def _await_viewer(self) -> None:
+        self._worker.check()
+        self._status.news("waiting for TensorBoard to read the trace", None)
 
     def _show_news(self, session: Session) -> None:
+        changed = not _same(_state(session), self._seen)
         self.refresh()
-        if self._output is not None:
+        if changed and self._output is not None:
             self._output.report(session.report, session.baseline)
 
     def _watch_cells(self) -> None:
@@ -258,28 +272,6 @@ def _command(label: str, tooltip: str, icon: str, press: Callable[[widgets.Butto
     )
     button.on_click(press)
     return button
-
-
-def _applied(
-    session: Session, name: str, keep: Literal["if-better", "always"], options: dict[str, Any]
-) -> str:
-    return verdict_text(session.apply(name, keep=keep, **options).record())
-
-
-def _named(what: str, step: Any, nothing: str) -> str:
-    return nothing if step is None else f"{what}: {step.label}."
-
-
-def _reset(session: Session) -> str:
-    return (
-        "There is nothing to reset." if session.reset() is None else "Reset: the model is as it was at first."
-    )
-
-
-def _left_out(session: Session) -> Any:
-    """The last step, if it ran well and was left out all the same."""
-    last = session.history[-1] if session.history else None
-    return last if last is not None and not last.accepted and last.verdict in LEFT_OUT else None
 
 
 def _same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from jupyter_optim.errors import OptimError
+from jupyter_optim.errors import Cancelled, OptimError
 from jupyter_optim.notebook.pause import between_calls
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ class Worker:
             self._cancelling = True
             self._status.cancelling()
             session.cancel()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the user asked for that; for work that the session does not know of."""
+        if self._cancelling:
+            raise Cancelled("Cancelled: the model is as it was before.")
 
     def wait(self, timeout: float | None) -> bool:
         """Block until the work is done; False if that took longer than `timeout` seconds."""

@@ -5,20 +5,27 @@ from __future__ import annotations
 import threading
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import torch
 from torch import nn
-from torch.nn.modules import module as hooks
 
+from jupyter_optim.compiled_call import framed
+from jupyter_optim.module_hooks import ModuleHooks
+from jupyter_optim.profiling.tensorboard import STEP
 from jupyter_optim.profiling.trace import MODULE_RANGE
-from jupyter_optim.quiet import hooks_allowed
 from jupyter_optim.workload import signature_text
 
 # The fast range costs 0.4 us against 6.5 us of `record_function`; private, hence the fall-back.
 _Range: Any = getattr(torch._C._profiler, "_RecordFunctionFast", torch.profiler.record_function)
+
+
+def step_range(number: int) -> AbstractContextManager[Any]:
+    """A range around one call of all that is measured, which others take for a step of the profiler's."""
+    found: AbstractContextManager[Any] = _Range(f"{STEP}{number}")
+    return found
 
 
 class ModuleRanges:
@@ -36,23 +43,16 @@ class ModuleRanges:
         """Called before a range is opened."""
         self._numbers: dict[int, int] = {}
         self._local = threading.local()
-        self._handles: list[Any] = []
+        self._hooks = ModuleHooks(self._open, self._close)
 
     def __enter__(self) -> Self:
-        self._allowed = hooks_allowed()
-        self._allowed.__enter__()
-        self._handles = [
-            hooks.register_module_forward_pre_hook(self._open),
-            hooks.register_module_forward_hook(self._close, always_call=True),
-        ]
+        self._hooks.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._allowed.__exit__(None, None, None)
+        self._hooks.__exit__(None, None, None)
         # a KeyboardInterrupt skips the hooks that would have closed these
         for _, entered in reversed(getattr(self._local, "stack", [])):
             entered.__exit__(None, None, None)
@@ -60,13 +60,15 @@ class ModuleRanges:
 
     @contextmanager
     def root(self, module: nn.Module) -> Iterator[None]:
-        """A range around a call of `module`: compiled modules call no global hooks."""
-        if isinstance(getattr(module, "_compiled_call_impl", None), types.FunctionType | types.MethodType):
+        """A range around a call of `module`, where it is compiled so that it calls no global hooks."""
+        compiled = getattr(module, "_compiled_call_impl", None)
+        hooked = self._hooks.within_compiled and not framed(compiled)
+        if isinstance(compiled, types.FunctionType | types.MethodType) and not hooked:
             self._open(module, ())
             try:
                 yield
             finally:
-                self._close(module, (), None)
+                self._close(module, ())
         else:
             yield
 
@@ -88,7 +90,7 @@ class ModuleRanges:
         stack.append((id(module), entered))
         entered.__enter__()
 
-    def _close(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def _close(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
         stack = getattr(self._local, "stack", [])
         if stack and stack[-1][0] == id(module):
             stack.pop()[1].__exit__(None, None, None)

@@ -69,6 +69,7 @@ def line_rows(
             source=shown.name, lineno=place[1] + shown.offset, text=code.text(*place).strip(),
             ms=inclusive / executions / 1e6, share=share, self_ms=max(0.0, times.own[place]) / executions / 1e6,
             bytes=times.bytes.get(place), estimated=estimated,
+            gpu_ms=None if estimated or place not in times.on_device else times.on_device[place] / executions / 1e6,
         )  # fmt: skip
         rows.append(line)
     rows.sort(key=lambda row: -row.ms)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jupyter_optim.profiling.causes import Causes
+from jupyter_optim.profiling.line_moves import (
+    Chains,
+    Move,
+    backward_moves,
+    device_time_by_line,
+    wait_moves,
+)
 from jupyter_optim.profiling.stack_sampler import Place, StackSampler
 from jupyter_optim.profiling.trace import Columns, Ints, Kind
 
@@ -21,13 +29,16 @@ class LineTimes:
         inclusive: while the line was running, what it calls included; recursion counts once.
         own: while it was the innermost line of the user's.
         bytes: the most host memory that the line held above what it started with, in one execution.
-        moved: by line, the backward time that was taken from it, and to which lines it went: inclusive and own.
+        moved: by line, the time that was taken from it, that of a backward pass or of waiting for an accelerator, and
+            to which lines it went: inclusive and own.
+        on_device: the accelerator's time of what the line launched, what it calls included.
     """
 
     inclusive: dict[Place, float] = field(default_factory=lambda: defaultdict(float))
     own: dict[Place, float] = field(default_factory=lambda: defaultdict(float))
     bytes: dict[Place, int] = field(default_factory=dict)
     moved: dict[Place, dict[Place, tuple[float, float]]] = field(default_factory=dict)
+    on_device: dict[Place, float] = field(default_factory=dict)
 
 
 def line_times(
@@ -35,7 +46,8 @@ def line_times(
 ) -> LineTimes:
     """Times of the lines in a trace.
 
-    Backward time belongs to the line whose forward made it necessary, and not to that of ``loss.backward()``.
+    Backward time belongs to the line whose forward made it necessary, and not to that of ``loss.backward()``; time of
+    waiting for an accelerator belongs to the lines that launched what it did meanwhile.
 
     Args:
         columns: the trace.
@@ -58,8 +70,15 @@ def line_times(
     np.add.at(inner, outer[outer >= 0], columns.duration[rows][outer >= 0])
     for total, number in _sums((columns.duration - inner)[rows], columns.code[rows]):
         found.own[lines[number]] += total
-    _move_backward(found, columns, lines, around, is_line)
+    causes, chains = Causes.of(columns), Chains(columns, lines, is_line)
+    for move in (*backward_moves(causes), *wait_moves(causes)):
+        _move(found, move, columns, lines, chains)
+    for taken in found.moved.values():
+        for place, (inclusive, own) in taken.items():
+            found.inclusive[place] += inclusive
+            found.own[place] += own
     found.bytes = _held(columns, lines, first)
+    found.on_device = device_time_by_line(causes, chains)
     return found
 
 
@@ -69,8 +88,9 @@ def with_samples(times: LineTimes, sampler: StackSampler) -> LineTimes:
     A sample shows the line of ``backward()`` only: its time is spread as in the part that was traced.
     """
     whole = LineTimes(
-        defaultdict(float, times.inclusive), defaultdict(float, times.own), dict(times.bytes), times.moved
-    )
+        defaultdict(float, times.inclusive), defaultdict(float, times.own), dict(times.bytes), times.moved,
+        times.on_device,
+    )  # fmt: skip
     for place, spent in sampler.inclusive.items():
         whole.inclusive[place] += spent
     for place, spent in sampler.own.items():
@@ -103,59 +123,18 @@ def _nested_in_itself(columns: Columns, rows: Ints, around: Ints) -> NDArray[np.
     return nested
 
 
-def _move_backward(
-    found: LineTimes, columns: Columns, lines: Sequence[Place], around: Ints, is_line: NDArray[np.bool_]
-) -> None:
-    """Take the time of each backward node from the line that runs it, and give it to its forward op's line."""
-    nodes = _backward_nodes(columns)
-    made_by = _makers(columns)
-    chains: dict[int, frozenset[Place]] = {}
-
-    def chain(row: int) -> frozenset[Place]:
-        """All lines around a row."""
-        if row < 0:
-            return frozenset()
-        if row not in chains:
-            own = {lines[columns.code[row]]} if is_line[row] else set()
-            chains[row] = frozenset(own) | chain(int(around[row]))
-        return chains[row]
-
-    sequence = -1
-    for row in nodes:
-        # AccumulateGrad has no number: it belongs to the node before it
-        sequence = int(columns.sequence[row]) if columns.sequence[row] >= 0 else sequence
-        maker = made_by.get(sequence, -1)
-        if maker < 0 or around[maker] < 0 or around[row] < 0 or around[maker] == around[row]:
-            continue
-        spent = float(columns.duration[row])
-        here, there = lines[columns.code[around[row]]], lines[columns.code[around[maker]]]
-        running, making = chain(int(around[row])), chain(int(around[maker]))
-        taken = found.moved.setdefault(here, {})
-        for places, sign in ((running - making, -1.0), (making - running, 1.0)):
-            for place in places | ({here} if sign < 0 else {there}):
-                inclusive, own = taken.get(place, (0.0, 0.0))
-                is_end = place == (here if sign < 0 else there)
-                taken[place] = (
-                    inclusive + (sign * spent if place in places else 0.0), own + (sign * spent if is_end else 0.0)
-                )  # fmt: skip
-    for taken in found.moved.values():
-        for place, (inclusive, own) in taken.items():
-            found.inclusive[place] += inclusive
-            found.own[place] += own
-
-
-def _backward_nodes(columns: Columns) -> Ints:
-    """Rows of the outermost events of the backward pass, in order of time."""
-    prefix = "autograd::engine::evaluate_function: "
-    is_node = np.fromiter((name.startswith(prefix) for name in columns.names), np.bool_, len(columns.names))
-    rows = np.flatnonzero(is_node[columns.name])
-    return rows[np.argsort(columns.start[rows], kind="stable")]
-
-
-def _makers(columns: Columns) -> Mapping[int, int]:
-    """By sequence number, the row of the forward op that made the node: the last one that carries it."""
-    rows = np.flatnonzero((columns.sequence >= 0) & ~columns.backward)
-    return dict(zip(columns.sequence[rows].tolist(), rows.tolist(), strict=True))
+def _move(found: LineTimes, move: Move, columns: Columns, lines: Sequence[Place], chains: Chains) -> None:
+    """Note what is taken from the one line, and those around it, and given to the other."""
+    here, there = lines[columns.code[move.taken]], lines[columns.code[move.given]]
+    losers, winners = chains.of(move.taken), chains.of(move.given)
+    taken = found.moved.setdefault(here, {})
+    for places, others, end, sign in ((losers, winners, here, -1.0), (winners, losers, there, 1.0)):
+        for place in (places - others) | {end}:
+            inclusive, own = taken.get(place, (0.0, 0.0))
+            taken[place] = (
+                inclusive + (sign * move.ns if place not in others else 0.0),
+                own + (sign * move.own_ns if place == end else 0.0),
+            )
 
 
 def _held(columns: Columns, lines: Sequence[Place], rows: Ints) -> dict[Place, int]:

@@ -20,18 +20,22 @@ from jupyter_optim.hardware.environment import environment
 from jupyter_optim.hardware.match import watched
 from jupyter_optim.hardware.peaks import peaks
 from jupyter_optim.hardware.sampler import Sampler
-from jupyter_optim.profiling.annotate import ModuleRanges
-from jupyter_optim.profiling.attribute import NOTHING, Attribution, Labels, attribute
+from jupyter_optim.profiling.annotate import ModuleRanges, step_range
+from jupyter_optim.profiling.attribute import NOTHING, Attribution, attribute
+from jupyter_optim.profiling.compiled import compiled_parts, scaled
+from jupyter_optim.profiling.labels import Labels
 from jupyter_optim.profiling.latency import Budget, latency_of, latency_of_run, synchronizer, time_calls
 from jupyter_optim.profiling.line_rows import LineRows, line_rows, name_of, no_lines
 from jupyter_optim.profiling.line_times import line_times
 from jupyter_optim.profiling.lines import LineRanges
 from jupyter_optim.profiling.memory import cuda_activations, memory_of
 from jupyter_optim.profiling.record import Recorder
+from jupyter_optim.profiling.tensorboard import trace_file
 from jupyter_optim.profiling.trace import Columns
 from jupyter_optim.profiling.user_code import UserCode
 from jupyter_optim.progress import Progress
 from jupyter_optim.report import (
+    Compiled,
     Energy,
     Flops,
     Hardware,
@@ -41,6 +45,7 @@ from jupyter_optim.report import (
     Report,
     Trace,
     Training,
+    Unseen,
     WorkloadInfo,
 )
 from jupyter_optim.workload import Workload, dtype_name
@@ -74,7 +79,8 @@ class CellRun:
     """What was learnt of the cell as a whole, while it ran."""
 
     lines: LineRows
-    training: Training | None
+    training: Training | None = None
+    unseen: Unseen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,7 @@ class _Figures:
     lines: LineRows
     traced_ms: float | None = None
     """Wall time of one traced call, before it was scaled."""
+    compiled: Compiled | None = None
 
 
 def measure(workload: Workload, progress: Progress, source: Source | None = None) -> Measurement:
@@ -136,16 +143,16 @@ def measure(workload: Workload, progress: Progress, source: Source | None = None
         except Exception as error:  # noqa: BLE001 (the user's own forward may raise anything)
             workload = workload.not_replayed(error)
     figures = figures or _of_own_run(workload, cell_trace)
-    run = CellRun(figures.lines, None) if source.run is None else source.run()
+    run = CellRun(figures.lines) if source.run is None else source.run()
     limits = _limits(workload, progress)
     report = Report(
         environment=environment(), workload=describe(workload), latency=figures.latency,
         memory=memory_of(workload, figures.attribution.peak, _on_device(workload)),
         flops=_flops(figures.attribution),
-        energy=figures.energy,
+        energy=figures.energy, gpu=figures.attribution.gpu, compiled=figures.compiled,
         hardware=figures.hardware, trace=_trace_info(workload, figures),
         ops=_with_caller(figures.attribution.ops, run.lines.caller), modules=figures.attribution.modules, lines=run.lines.rows,
-        line_trace=run.lines.trace, training=run.training, peaks=limits, findings=(), recommendations=(), history=(), cell=source.cell,
+        line_trace=run.lines.trace, training=run.training, unseen=run.unseen, peaks=limits, findings=(), recommendations=(), history=(), cell=source.cell,
     )  # fmt: skip
     paths = {id(module): path for path, module in workload.model.named_modules()}
     seen = figures.ranges
@@ -159,25 +166,54 @@ def _replayed(workload: Workload, progress: Progress, trace_path: Path | None) -
         latency, hardware = _clean(workload, progress)
         energy = _metered(workload, latency, progress)
         progress.report(f"Tracing {type(workload.model).__name__}", 0.6)
-        attribution, ranges, lines = _traced(workload, latency, trace_path)
+        file = None if trace_path is None else trace_file(trace_path, type(workload.model).__name__)
+        attribution, ranges, lines, compiled = _traced(workload, latency, file)
     traced_ms, median_ms = attribution.call_ms, latency.median_ms
     return _Figures(
-        latency, hardware, energy, attribution.scaled(median_ms), ranges, lines.scaled(median_ms), traced_ms
-    )
+        latency, hardware, energy, attribution.scaled(median_ms), ranges, lines.scaled(median_ms), traced_ms,
+        scaled(compiled, median_ms / traced_ms if median_ms and traced_ms and attribution.gpu is None else 1.0),
+    )  # fmt: skip
+
+
+def write_trace(workload: Workload, latency: Latency, path: Path, progress: Progress) -> Path:
+    """Call the model some times more, and leave a trace of that, with its modules, lines and steps.
+
+    Args:
+        workload: what is called; the model is as before afterwards.
+        latency: how long a call takes, which says how many are recorded.
+        path: a file that ends in ``.json`` or ``.json.gz``, or a log folder of TensorBoard.
+        progress: told what is done.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        OptimError: the model cannot be called again, or nothing can be recorded or written now.
+    """
+    progress.report(f"Tracing {type(workload.model).__name__}")
+    obstacle = workload.obstacle or Recorder.obstacle()
+    if obstacle is not None:
+        raise OptimError(f"No trace was made: {obstacle}.")
+    file = trace_file(path, type(workload.model).__name__)
+    with workload.undisturbed(workload.model):
+        _traced(workload, latency, file)
+    return file
 
 
 def _of_own_run(workload: Workload, cell_trace: TraceOf | None) -> _Figures:
     """What is known of a model that cannot be called again."""
     recorded = cell_trace() if cell_trace is not None else None
     ranges = recorded.ranges if recorded is not None else ModuleRanges()
-    attribution = NOTHING
+    attribution, columns = NOTHING, None
     if recorded is not None:
-        attribution = attribute(recorded.columns, ranges.modules, workload.model)
+        columns = recorded.columns
+        attribution = attribute(columns, ranges.modules, workload.model)
+    compiled = compiled_parts(columns, ranges.modules, workload.model, UserCode(), missing=workload.obstacle)
     return _Figures(
         latency_of_run(workload.call_ms, workload.batch_size, str(workload.obstacle)),
         Hardware(cpu_percent=None, rss_bytes=None, method="not sampled", reason=workload.obstacle),
         Energy(energy_j=None, status="unavailable", method="", reason=workload.obstacle),
-        attribution, ranges, no_lines(str(workload.obstacle)),
+        attribution, ranges, no_lines(str(workload.obstacle)), compiled=compiled,
     )  # fmt: skip
 
 
@@ -246,7 +282,7 @@ def _clean(workload: Workload, progress: Progress) -> tuple[Latency, Hardware]:
     seen = sampler.stop()
     return latency_of(timing, workload.batch_size), Hardware(
         cpu_percent=seen.process_cpu.mean, rss_bytes=psutil.Process().memory_info().rss,
-        method=f"{seen.method}; the sampling itself took {seen.overhead_percent:.2g}% of a core",
+        method=seen.method,
         reason=seen.process_cpu.reason or seen.reason, samples=seen, calls=len(timing.samples_ms) + timing.warmup_calls,
     )  # fmt: skip
 
@@ -271,37 +307,40 @@ def _metered(workload: Workload, latency: Latency, progress: Progress) -> Energy
 
 
 def _traced(
-    workload: Workload, latency: Latency, path: Path | None
-) -> tuple[Attribution, ModuleRanges, LineRows]:
+    workload: Workload, latency: Latency, file: Path | None
+) -> tuple[Attribution, ModuleRanges, LineRows, Compiled | None]:
     """Record a few replays with a range for each module call, and for each line of the user's."""
     ranges, code = ModuleRanges(), UserCode()
     reason = Recorder.obstacle()
     if reason is not None:
-        return NOTHING, ranges, no_lines(reason)
+        compiled = compiled_parts(None, (), workload.model, code, missing=reason)
+        return NOTHING, ranges, no_lines(reason), compiled
     usual_s = (latency.median_ms or 0.0) / 1e3
     calls = max(1, min(_TRACE_CALLS, int(_TRACE_S / max(usual_s, 1e-6))))
     inputs = [workload.fresh_inputs() for _ in range(calls)]
     recorder, lines = Recorder(memory=True, shapes=True), LineRanges(code)
     with workload.mode.applied(workload.model), ranges, recording(recorder), lines:
-        for args, kwargs in inputs:
-            with ranges.root(workload.model):
+        for number, (args, kwargs) in enumerate(inputs):
+            with step_range(number), ranges.root(workload.model):
                 workload.call(workload.model, args, kwargs)
     names = [name_of(place, code) for place in lines.lines]
     labels = Labels.of(ranges.modules, workload.model, names)
-    columns = recorder.columns(keep=path, name_of=labels.name_of)
+    columns = recorder.columns(keep=file, name_of=labels.name_of)
     attribution = attribute(columns, ranges.modules, workload.model, names)
+    compiled = compiled_parts(columns, ranges.modules, workload.model, code)
     if lines.obstacle is not None or attribution.call_ms is None:
         return (
             attribution,
             ranges,
             no_lines(lines.obstacle or "the trace holds no complete call of the model"),
+            compiled,
         )
     rows = line_rows(
         line_times(columns, lines.lines), code, total_ns=attribution.call_ms * attribution.calls * 1e6,
         executions=attribution.calls, estimated=False,
         method=f"a range for each line that ran, in a trace of {attribution.calls} calls",
     )  # fmt: skip
-    return attribution, ranges, rows
+    return attribution, ranges, rows, compiled
 
 
 @contextmanager

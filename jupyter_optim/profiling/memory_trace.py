@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
+from jupyter_optim.profiling.causes import Causes
+from jupyter_optim.profiling.nesting import named, nearest, running
 from jupyter_optim.profiling.trace import Columns, Ints, Kind
 from jupyter_optim.report import Holder, HolderKind
 
 _HOLDERS = 20
 _POINTS = 120
-_NODE = "autograd::engine::evaluate_function: "
 _STEP = "Optimizer.step#"
 
 
@@ -47,9 +49,12 @@ class _Block:
 
 
 def peak_of(
-    columns: Columns, start: int, end: int, *, paths: Sequence[str | None], line_names: Sequence[str | None]
-) -> Peak | None:
+    columns: Columns, start: int, end: int, *, paths: Sequence[str | None], line_names: Sequence[str | None],
+    causes: Causes | None = None, weights: Mapping[int, int] = MappingProxyType({}),
+) -> Peak | None:  # fmt: skip
     """The peak between two instants of a trace, ns; None if nothing was allocated there.
+
+    What a backward pass allocates belongs to the module and the line of the forward op that caused it.
 
     Args:
         columns: the trace.
@@ -57,6 +62,8 @@ def peak_of(
         end: when it ends.
         paths: `paths[n]` is the qualified name of the module whose ranges are number n.
         line_names: `line_names[n]` is what line number n is called.
+        causes: those of the trace, if they are known already.
+        weights: by address, bytes of a model's weights, which may be made in the interval.
     """
     memory = columns.memory
     low, high = np.searchsorted(memory.at, start), np.searchsorted(memory.at, end, side="right")
@@ -66,10 +73,11 @@ def peak_of(
     top = int(held.argmax())
     if held[top] <= 0:
         return None
-    blocks = _alive(columns, int(low), top)
+    causes = causes or Causes.of(columns)
+    blocks = _alive(causes, int(low), top, weights)
     # what was there before and was released meanwhile lowers the curve, and is no block of this interval
     released = int(held[top]) - sum(block.bytes for block in blocks)
-    module_row, line_row = columns.innermost(Kind.MODULE), columns.innermost(Kind.LINE)
+    module_row, line_row = causes.innermost(Kind.MODULE), causes.innermost(Kind.LINE)
     by_kind: dict[HolderKind, list[int]] = defaultdict(lambda: [0, 0])
     by_place: dict[tuple[HolderKind, str | None, str | None, str | None], list[int]] = defaultdict(
         lambda: [0, 0]
@@ -81,8 +89,8 @@ def peak_of(
         place = (
             block.kind,
             columns.names[columns.name[row]] if row >= 0 else None,
-            paths[columns.code[at_module]] if at_module >= 0 else None,
-            line_names[columns.code[at_line]] if at_line >= 0 and line_names else None,
+            _name(paths, int(columns.code[at_module])) if at_module >= 0 else None,
+            _name(line_names, int(columns.code[at_line])) if at_line >= 0 else None,
         )
         for found in (by_kind[block.kind], by_place[place]):
             found[0] += block.bytes
@@ -102,9 +110,13 @@ def peak_of(
     )  # fmt: skip
 
 
-def _alive(columns: Columns, low: int, top: int) -> list[_Block]:
+def _name(names: Sequence[str | None], number: int) -> str | None:
+    return names[number] if number < len(names) else None
+
+
+def _alive(causes: Causes, low: int, top: int, weights: Mapping[int, int]) -> list[_Block]:
     """The blocks that were allocated in the interval and are held at its peak."""
-    memory = columns.memory
+    memory = causes.columns.memory
     live: dict[int, int] = {}
     for i in range(low, low + top + 1):
         address = int(memory.address[i])
@@ -122,56 +134,50 @@ def _alive(columns: Columns, low: int, top: int) -> list[_Block]:
             wanted.discard(address)
             if not wanted:
                 break
-    finder = _Finder(columns)
+    made = np.fromiter(live.values(), np.int64, len(live))
+    finder = _Finder(causes)
     found = []
-    for address, i in live.items():
-        row = finder.innermost(int(memory.at[i]), int(memory.thread[i]))
-        kind = finder.kind(row, freed.get(address))
-        found.append(_Block(int(memory.bytes[i]), row, kind))
+    for (address, i), row in zip(live.items(), finder.makers(made).tolist(), strict=True):
+        size = int(memory.bytes[i])
+        is_weight = address not in freed and 0 < weights.get(address, 0) <= size
+        found.append(_Block(size, row, "weights" if is_weight else finder.kind(row, freed.get(address))))
     return found
 
 
 class _Finder:
-    """Finds the op around an instant, and what a block is by who made it and how long it stays."""
+    """Finds the ops that made blocks, and what a block is by who made it and how long it stays."""
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, causes: Causes) -> None:
+        columns = causes.columns
         self._columns = columns
-        self._bounds = np.searchsorted(columns.thread, np.arange(int(columns.thread.max(initial=0)) + 2))
         self._layer = columns.innermost(Kind.MODULE)
-        is_node = np.array([name.startswith(_NODE) for name in columns.names], np.bool_)
-        self._is_step = np.array([name.startswith(_STEP) for name in columns.names], np.bool_)
-        self._special = is_node | self._is_step
-        nodes, end = np.flatnonzero(is_node[columns.name]), columns.start + columns.duration
-        # a backward pass ends where a module or the optimizer goes on
-        between = np.sort(columns.start[(columns.kind == Kind.MODULE) | self._is_step[columns.name]])
+        self._node = causes.node
+        is_step = named(columns, _STEP)
+        self._step = nearest(columns, is_step)
+        nodes = np.flatnonzero(self._node == np.arange(len(columns)))
+        # a backward pass ends where a module or the optimizer goes on; a module within it is a checkpoint's
+        goes_on = ((columns.kind == Kind.MODULE) & (self._node < 0)) | is_step
+        between = np.sort(columns.start[goes_on])
         group = np.searchsorted(between, columns.start[nodes])
         ends = np.zeros(len(between) + 1, np.int64)
-        np.maximum.at(ends, group, end[nodes])
+        np.maximum.at(ends, group, (columns.start + columns.duration)[nodes])
         self._pass_end = dict(zip(nodes.tolist(), ends[group].tolist(), strict=True))
 
-    def innermost(self, at: int, thread: int) -> int:
-        """The innermost op around an instant of a thread, or -1."""
+    def makers(self, made: Ints) -> Ints:
+        """For some allocations, the innermost event around each but for lines, or -1."""
         columns = self._columns
-        if not 0 <= thread < len(self._bounds) - 1:
-            return -1
-        low, high = int(self._bounds[thread]), int(self._bounds[thread + 1])
-        row = low + int(np.searchsorted(columns.start[low:high], at, side="right")) - 1
-        while row >= low and (
-            columns.start[row] + columns.duration[row] < at or columns.kind[row] == Kind.LINE
-        ):
-            row = int(columns.parent[row])
-        return row if row >= low else -1
+        memory = columns.memory
+        return running(columns, memory.at[made], memory.thread[made], columns.kind == Kind.LINE)
 
     def kind(self, row: int, freed: int | None) -> HolderKind:
         columns = self._columns
-        outer = row
-        while outer >= 0 and not self._special[columns.name[outer]]:
-            outer = int(columns.parent[outer])
-        if outer >= 0:
-            if self._is_step[columns.name[outer]]:
-                lasts = freed is None or freed > columns.start[outer] + columns.duration[outer]
-                return "optimizer state" if lasts else "temporaries"
-            return "gradients" if freed is None or freed > self._pass_end[outer] else "temporaries"
+        node, step = (int(self._node[row]), int(self._step[row])) if row >= 0 else (-1, -1)
+        # an optimizer's closure has a backward pass within the step
+        if node >= 0 and node > step:
+            return "gradients" if freed is None or freed > self._pass_end[node] else "temporaries"
+        if step >= 0:
+            lasts = freed is None or freed > columns.start[step] + columns.duration[step]
+            return "optimizer state" if lasts else "temporaries"
         if row < 0 or self._layer[row] < 0:
             return "other tensors"
         call = row

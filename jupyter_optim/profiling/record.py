@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
-import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +10,9 @@ from typing import Any
 
 import torch
 
-from jupyter_optim.profiling.trace import LINE_RANGE, MODULE_RANGE, Columns, read
+from jupyter_optim.profiling.tensorboard import for_viewers, leave_trace
+from jupyter_optim.profiling.trace import Columns
+from jupyter_optim.profiling.trace_reader import read
 
 
 class Recorder:
@@ -61,17 +60,14 @@ class Recorder:
         Args:
             keep: where to leave the Chrome trace as well, compressed if that ends in ``.gz``.
             name_of: gives our ranges the names that they have in that file, in place of their numbers.
+
+        Raises:
+            OptimError: the trace cannot be left there.
         """
         with tempfile.TemporaryDirectory(prefix="jupyter-optim-") as folder:
             path = Path(folder) / "trace.json"
             self._profiler.export_chrome_trace(str(path))
             if keep is not None:
-                data = path.read_bytes() if name_of is None else _named(path.read_bytes(), name_of)
-                keep.write_bytes(gzip.compress(data) if keep.suffix == ".gz" else data)
+                data = path.read_bytes()
+                leave_trace(data if name_of is None else for_viewers(data, name_of), keep)
             return read(path)
-
-
-def _named(data: bytes, name_of: Callable[[str], str]) -> bytes:
-    """A trace with our ranges' names in place of their numbers."""
-    ours = rb'"(?:%s|%s)\d+"' % (MODULE_RANGE.encode(), LINE_RANGE.encode())
-    return re.sub(ours, lambda found: json.dumps(name_of(json.loads(found[0]))).encode(), data)

@@ -30,6 +30,16 @@ class Args(msgspec.Struct, gc=False):
     shapes: msgspec.Raw = msgspec.field(name="Input Dims", default=msgspec.Raw())
     types: msgspec.Raw = msgspec.field(name="Input type", default=msgspec.Raw())
     concrete: msgspec.Raw = msgspec.field(name="Concrete Inputs", default=msgspec.Raw())
+    # of work on an accelerator, and of the driver's calls
+    correlation: int = -1
+    device: int = -1
+    stream: int = -1
+    copied: int = msgspec.field(name="bytes", default=-1)
+    registers: int = msgspec.field(name="registers per thread", default=-1)
+    blocks_per_sm: float = msgspec.field(name="blocks per SM", default=float("nan"))
+    occupancy: float = msgspec.field(name="est. achieved occupancy %", default=float("nan"))
+    launcher: int = msgspec.field(name="external id", default=-1)
+    """What the oldest versions call `external_id` here."""
 
 
 class Event(msgspec.Struct, gc=False):
@@ -54,6 +64,7 @@ class DeviceProperties(msgspec.Struct):
 
 class _Head(msgspec.Struct):
     deviceProperties: list[DeviceProperties] = []  # noqa: N815 (the format's own name)
+    computeProperties: list[DeviceProperties] = []  # noqa: N815 (its name before 2022)
 
 
 class _Whole(msgspec.Struct):
@@ -105,11 +116,12 @@ class TraceFile:
     def devices(self) -> list[DeviceProperties]:
         """The GPUs that the file names."""
         head = self._data[: max(0, self._data.find(_EVENTS))].rstrip().rstrip(b",") + b"}"
-        for part in (head, self._data) if b'"deviceProperties"' in head else (self._data,):
+        for part in (head, self._data) if b'Properties"' in head else (self._data,):
             try:
-                return _decoded(part, _Head).deviceProperties
+                found = _decoded(part, _Head)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
+            return found.deviceProperties or found.computeProperties
         return []  # nothing hangs on them
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from jupyter_optim.errors import InvalidReport
-from jupyter_optim.profiling.attribute import Attribution, Labels, ModuleLabel, attribute_calls
-from jupyter_optim.profiling.trace import FOREIGN_MODULE, Columns, Ints, Kind, columns_of
+from jupyter_optim.profiling.attribute import Attribution, attribute_calls
+from jupyter_optim.profiling.labels import Labels, ModuleLabel
+from jupyter_optim.profiling.phases import training_of
+from jupyter_optim.profiling.trace import FOREIGN_MODULE, Columns, Ints, Kind
 from jupyter_optim.profiling.trace_file import DeviceProperties, TraceFile
+from jupyter_optim.profiling.trace_reader import columns_of
 from jupyter_optim.report import (
     Energy,
     Environment,
@@ -27,16 +30,10 @@ from jupyter_optim.report import (
 
 _STEP = "ProfilerStep#"
 _ELSEWHERE = "a trace does not tell"
-_UNSTATED = "not in the trace"
 
 
-def open_trace(path: str | PathLike[str]) -> Report:
-    """A report of a Chrome trace that ``torch.profiler`` wrote, ``.json`` or ``.json.gz``.
-
-    Figures are of one profiler step, where the trace has steps (`torch.profiler.profile.step`), else of all of it.
-
-    Args:
-        path: the file.
+def report_of_trace(path: str | PathLike[str]) -> Report:
+    """What a trace file holds, as a report without findings.
 
     Raises:
         InvalidReport: it cannot be read, is broken, or is no such trace; the message says which.
@@ -67,7 +64,8 @@ def open_trace(path: str | PathLike[str]) -> Report:
             events=found.events, calls=found.calls, call_ms=found.call_ms, unattributed_ms=found.unattributed_ms,
             traced_ms=found.call_ms, source="file", method=f"the events of {path.name}",
         ),
-        ops=found.ops, modules=found.modules, lines=(), findings=(), recommendations=(), history=(),
+        gpu=found.gpu, ops=found.ops, modules=found.modules, lines=(), findings=(), recommendations=(), history=(),
+        training=training_of(columns, labels),
     )  # fmt: skip
 
 
@@ -100,8 +98,8 @@ def _environment(devices: list[DeviceProperties]) -> Environment:
     )
     return Environment(
         cpu_model=None, physical_cores=None, logical_cores=None, threads=None, interop_threads=None, isa=(),
-        memory_bytes=None, gpus=gpus, gpu_reason=None if gpus else "the trace names none", os=_UNSTATED,
-        python=_UNSTATED, torch=_UNSTATED, libraries={},
+        memory_bytes=None, gpus=gpus, gpu_reason=None if gpus else "the trace names none", os="",
+        python="", torch="", libraries={},
     )  # fmt: skip
 
 

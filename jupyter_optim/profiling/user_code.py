@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+_GENERATED = "TORCHINDUCTOR_CACHE_DIR"
+"""Names the folder of the code that `torch.compile` generates; without it that is a ``torchinductor_NAME``."""
+
 CellOf = Callable[[str], "Cell | None"]
 """Says which notebook cell was compiled under a file name, if one was."""
 
@@ -45,6 +48,7 @@ class UserCode:
         self._places: dict[str, Cell | None] = {}
         paths = sysconfig.get_paths()
         library = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib") if key in paths]
+        library += [os.environ[_GENERATED]] if os.environ.get(_GENERATED) else []
         library += [*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parents[1])]
         self._libraries = tuple(os.path.realpath(folder) + os.sep for folder in library)
 
@@ -65,6 +69,8 @@ class UserCode:
         parts = Path(path).parts
         if path.startswith(self._libraries) or {"site-packages", "dist-packages"} & set(parts):
             return None
+        if any(part.startswith("torchinductor_") for part in parts):
+            return None  # what `torch.compile` generates is no one's own
         here = Path.cwd().resolve()
         # what lies elsewhere keeps two names: enough to know it, and no word of the user's folders
         shown = Path(path).relative_to(here) if Path(path).is_relative_to(here) else Path(*parts[-2:])

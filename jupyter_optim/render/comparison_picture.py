@@ -9,22 +9,35 @@ from jupyter_optim.analysis.compare.comparison import OTHER, REST, Change, Compa
 from jupyter_optim.render import format as fmt
 from jupyter_optim.render.breakdown import UNDIVIDED
 from jupyter_optim.render.comparison_tables import comparison_headline, difference, verdict
+from jupyter_optim.render.palette import (
+    BLUE,
+    EDGE,
+    GREEN,
+    INK,
+    ORANGE,
+    PAPER,
+    PINK,
+    QUIET,
+    RED,
+    RULE,
+    SKY,
+    SOFT,
+    WIDTH,
+    YELLOW,
+)
 from jupyter_optim.render.sheet import Pen, Sheet
 from jupyter_optim.render.tables import NOTHING
 
-WIDTH = 900
-_EDGE = 24
 _BAR, _BAR_STEP = 34, 46
 _ROW = 28
 _PARTS = 7
 
-_PAPER, _INK, _SOFT, _RULE = "#fdfdfc", "#1f2328", "#5b6470", "#d5d9de"
-# Okabe and Ito, https://jfly.uni-koeln.de/color/: told apart with any colour vision
-_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#8a6bb1")
+_VIOLET = "#8a6bb1"
+_COLORS = (ORANGE, SKY, GREEN, PINK, YELLOW, _VIOLET)
 _GREYS = {OTHER: "#9aa2ab", REST: "#cfd4d9"}
 # of those, the two that no part has
-_BETTER, _WORSE, _IDLE = "#0072b2", "#d55e00", "#8a929b"
-_ON_DARK = {"#009e73", "#8a6bb1"}
+_BETTER, _WORSE, _IDLE = BLUE, RED, QUIET
+_ON_DARK = {GREEN, _VIOLET}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +52,26 @@ class _Part:
 def render_png(comparison: Comparison) -> bytes:
     """The picture as PNG."""
     title, body, bold, small = Pen(16.5, bold=True), Pen(12.5), Pen(12.5, bold=True), Pen(11)
-    sentence = title.wrap(comparison_headline(comparison).replace("`", ""), WIDTH - 2 * _EDGE, 3)
+    sentence = title.wrap(comparison_headline(comparison).replace("`", ""), WIDTH - 2 * EDGE, 3)
     notes = [
-        line for note in comparison.caveats[:3] for line in body.wrap(f"Mind: {note}", WIDTH - 2 * _EDGE, 2)
+        line for note in comparison.caveats[:3] for line in body.wrap(f"Mind: {note}", WIDTH - 2 * EDGE, 2)
     ]
-    parts, method = _parts(comparison), small.wrap(comparison.noise, WIDTH - 2 * _EDGE, 2)
-    top = _EDGE + 24 * len(sentence) + 18 * len(notes) + 12
+    parts, method = _parts(comparison), small.wrap(comparison.noise, WIDTH - 2 * EDGE, 2)
+    top = EDGE + 24 * len(sentence) + 18 * len(notes) + 12
     height = top + (2 * _BAR_STEP + 34 + len(parts) * _ROW if parts else 30) + 18 + 16 * len(method)
-    sheet = Sheet(WIDTH, height, _PAPER)
-    sheet.box(0.5, 0.5, WIDTH - 1, height - 1, _PAPER, _RULE)
+    sheet = Sheet(WIDTH, height, PAPER)
+    sheet.box(0.5, 0.5, WIDTH - 1, height - 1, PAPER, RULE)
     for i, line in enumerate(sentence):
-        sheet.text(_EDGE, _EDGE + 16 + 24 * i, line, title, _INK)
+        sheet.text(EDGE, EDGE + 16 + 24 * i, line, title, INK)
     for i, line in enumerate(notes):
-        sheet.text(_EDGE, _EDGE + 14 + 24 * len(sentence) + 18 * i, line, body, _WORSE)
+        sheet.text(EDGE, EDGE + 14 + 24 * len(sentence) + 18 * i, line, body, _WORSE)
     if parts:
         _draw_bars(sheet, (body, bold), parts, top)
         _draw_rows(sheet, (body, bold, small), parts, top + 2 * _BAR_STEP + 16)
     else:
-        sheet.text(_EDGE, top + 14, "The two reports do not both say where the time went.", body, _SOFT)
+        sheet.text(EDGE, top + 14, "The two reports do not both say where the time went.", body, SOFT)
     for i, line in enumerate(reversed(method)):
-        sheet.text(_EDGE, height - 14 - 16 * i, line, small, _SOFT)
+        sheet.text(EDGE, height - 14 - 16 * i, line, small, SOFT)
     return sheet.png()
 
 
@@ -117,12 +130,12 @@ def _draw_bars(sheet: Sheet, pens: tuple[Pen, Pen], parts: Sequence[_Part], top:
     bars = [("before", [part.change.before_ms or 0.0 for part in parts]),
             ("after", [part.change.after_ms or 0.0 for part in parts])]  # fmt: skip
     longest = max(sum(times) for _, times in bars)
-    left = _EDGE + body.width("before") + 12
-    room = WIDTH - _EDGE - left - max(bold.width(_total(sum(times))) for _, times in bars) - 10
+    left = EDGE + body.width("before") + 12
+    room = WIDTH - EDGE - left - max(bold.width(_total(sum(times))) for _, times in bars) - 10
     for row, (name, times) in enumerate(bars):
         x, y = left, top + row * _BAR_STEP
         total = sum(times)
-        sheet.text(_EDGE, y + _BAR / 2 + 5, name, body, _INK)
+        sheet.text(EDGE, y + _BAR / 2 + 5, name, body, INK)
         for part, ms in zip(parts, times, strict=True):
             width = room * ms / longest
             if width > 0:
@@ -130,10 +143,10 @@ def _draw_bars(sheet: Sheet, pens: tuple[Pen, Pen], parts: Sequence[_Part], top:
                 words = next(
                     (each for each in (part.label, fmt.duration(ms)) if bold.width(each) + 16 < width), ""
                 )
-                ink = "#ffffff" if part.color in _ON_DARK else _INK
+                ink = "#ffffff" if part.color in _ON_DARK else INK
                 sheet.text(x + width / 2, y + _BAR / 2 + 5, words, bold, ink, "center")
             x += width
-        sheet.text(left + room * total / longest + 8, y + _BAR / 2 + 5, _total(total), bold, _INK)
+        sheet.text(left + room * total / longest + 8, y + _BAR / 2 + 5, _total(total), bold, INK)
 
 
 def _total(ms: float) -> str:
@@ -143,29 +156,29 @@ def _total(ms: float) -> str:
 def _draw_rows(sheet: Sheet, pens: tuple[Pen, Pen, Pen], parts: Sequence[_Part], top: float) -> None:
     """The legend, with each part's times, and its change as a bar to the left for faster, to the right for slower."""
     body, bold, small = pens
-    before, after, right = 360.0, 440.0, WIDTH - _EDGE
+    before, after, right = 360.0, 440.0, WIDTH - EDGE
     word = right - max(bold.width(verdict(part.change)) for part in parts)
     middle, reach = _axis(parts, body, after + 20, word - 14)
     for words, x in (("before", before), ("after", after)):
-        sheet.text(x, top, words, small, _SOFT, "right")
+        sheet.text(x, top, words, small, SOFT, "right")
     # the axis lies between its two titles
-    sheet.text(middle - 6, top, "faster", small, _SOFT, "right")
-    sheet.text(middle + 6, top, "slower", small, _SOFT)
-    sheet.box(middle - 0.75, top + 8, 1.5, len(parts) * _ROW, _INK)
+    sheet.text(middle - 6, top, "faster", small, SOFT, "right")
+    sheet.text(middle + 6, top, "slower", small, SOFT)
+    sheet.box(middle - 0.75, top + 8, 1.5, len(parts) * _ROW, INK)
     largest = max(abs(part.change.delta_ms) for part in parts) or 1.0
     for i, part in enumerate(parts):
         y, change = top + 8 + (i + 0.5) * _ROW, part.change
-        sheet.box(_EDGE, y - 7, 13, 13, part.color)
-        sheet.text(_EDGE + 21, y + 4, body.fit(part.label, before - 76 - _EDGE - 21), body, _INK)
-        sheet.text(before, y + 4, _ms(change.before_ms), body, _INK, "right")
-        sheet.text(after, y + 4, _ms(change.after_ms), body, _INK, "right")
+        sheet.box(EDGE, y - 7, 13, 13, part.color)
+        sheet.text(EDGE + 21, y + 4, body.fit(part.label, before - 76 - EDGE - 21), body, INK)
+        sheet.text(before, y + 4, _ms(change.before_ms), body, INK, "right")
+        sheet.text(after, y + 4, _ms(change.after_ms), body, INK, "right")
         color = _IDLE if change.status == "noise" else _BETTER if change.delta_ms < 0 else _WORSE
         length = reach * abs(change.delta_ms) / largest
         faster = change.delta_ms < 0
         sheet.box(middle - length if faster else middle, y - 8, length, 16, color)
         end = middle + (-length - 6 if faster else length + 6)
-        sheet.text(end, y + 4, difference(change.delta_ms), body, _INK, "right" if faster else "left")
-        ink = _SOFT if change.status == "noise" else color
+        sheet.text(end, y + 4, difference(change.delta_ms), body, INK, "right" if faster else "left")
+        ink = SOFT if change.status == "noise" else color
         sheet.text(right, y + 4, verdict(change), bold if change.status != "noise" else body, ink, "right")
 
 

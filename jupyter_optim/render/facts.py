@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from jupyter_optim.render import format as fmt
+from jupyter_optim.render.gpu_facts import gpu_facts
 from jupyter_optim.render.headline import gain
 from jupyter_optim.report import Environment, Report
 
@@ -137,7 +138,9 @@ def _work(report: Report, baseline: Report | None) -> tuple[Fact, ...]:
 
     def joules(each: Report) -> str:
         value = fmt.known(each.energy.energy_j)
-        return fmt.unknown(each.energy.reason) if value is None else f"{fmt.significant(value)} J"
+        if value is None:
+            return fmt.unknown(each.energy.reason)
+        return f"{'about ' if each.energy.status == 'estimated' else ''}{fmt.significant(value)} J"
 
     def cpu(each: Report) -> str:
         value = fmt.known(each.hardware.cpu_percent)
@@ -187,23 +190,10 @@ def _machine(report: Report) -> Iterator[Fact]:
             yield Fact(
                 "Machine", name, f"{fmt.significant(series.mean * factor)} {unit}", "mean during the timing"
             )
-    for gpu in seen.gpus:
-        known = [
-            f"{name} {fmt.significant(series.mean)} {series.unit}"
-            for name, series in (
-                ("used", gpu.utilisation), ("power", gpu.power), ("SM clock", gpu.sm_clock), ("", gpu.temperature),
-            )
-            if series.mean is not None
-        ]  # fmt: skip
-        if gpu.throttle:
-            known.append("held down by " + ", ".join(gpu.throttle))
-        why = gpu.utilisation.reason or gpu.note
-        yield Fact(
-            "Machine",
-            f"GPU {gpu.index}",
-            ", ".join(known) or fmt.unknown(why),
-            "NVML, mean during the timing",
-        )
+    for name, words, how in gpu_facts(report):
+        yield Fact("Machine", name, words, how)
+    if seen.reason:
+        yield Fact("Machine", "sampling", fmt.visible(seen.reason))
 
 
 def _call(report: Report) -> tuple[Fact, ...]:
@@ -282,7 +272,9 @@ def environment_facts(environment: Environment) -> tuple[tuple[str, str], ...]:
         )
         if number is not None
     )
-    cpu = environment.cpu_model or fmt.unknown("the system does not name it")
+    # a trace of another machine says nothing of it
+    silent = None if environment.torch else "the trace does not tell"
+    cpu = environment.cpu_model or fmt.unknown(silent or "the system does not name it")
     gpus = "; ".join(
         f"{gpu.name or fmt.unknown('the driver does not name it')}"
         + (f", {fmt.size(gpu.memory_bytes)}" if gpu.memory_bytes is not None else "")
@@ -290,7 +282,7 @@ def environment_facts(environment: Environment) -> tuple[tuple[str, str], ...]:
         for gpu in environment.gpus
     )
     threads = (
-        fmt.unknown()
+        fmt.unknown(silent)
         if environment.threads is None
         else f"{environment.threads} intra-op, {environment.interop_threads} inter-op"
     )
@@ -298,10 +290,11 @@ def environment_facts(environment: Environment) -> tuple[tuple[str, str], ...]:
     pairs = (
         ("CPU", f"{cpu}, {cores}" if cores else cpu),
         ("threads", threads),
-        ("instructions", ", ".join(environment.isa) or "none of note"),
-        ("memory", fmt.size(environment.memory_bytes, "the system does not tell")),
-        ("GPU", f"{gpus or 'none'}{why}"),
-        ("software", ", ".join((
+        ("instructions", ", ".join(environment.isa) or (fmt.unknown(silent) if silent else "none of note")),
+        ("memory", fmt.size(environment.memory_bytes, silent or "the system does not tell")),
+        # a driver that says nothing may have GPUs all the same
+        ("GPU", f"{gpus or ('none seen' if why else 'none')}{why}"),
+        ("software", fmt.unknown(silent) if silent else ", ".join((
             f"torch {environment.torch}", f"Python {environment.python}", environment.os,
             *(f"{name} {version}" for name, version in environment.libraries.items()),
         ))),

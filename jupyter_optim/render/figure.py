@@ -9,25 +9,36 @@ from dataclasses import dataclass
 from jupyter_optim.render import format as fmt
 from jupyter_optim.render.breakdown import BETWEEN, OTHER, UNDIVIDED, Breakdown, Part, breakdown
 from jupyter_optim.render.headline import headline, place_of
+from jupyter_optim.render.palette import (
+    BLUE,
+    EDGE,
+    GREEN,
+    INK,
+    ORANGE,
+    PAPER,
+    PINK,
+    QUIET,
+    RED,
+    RULE,
+    SKY,
+    SOFT,
+    WIDTH,
+)
 from jupyter_optim.render.sheet import Pen, Sheet
 from jupyter_optim.render.tables import NOTHING
 from jupyter_optim.render.tries import Outcome, Try, tries
 from jupyter_optim.report import Report
 
-WIDTH = 900
-_EDGE = 24
 _GAP = 44
 _LEFT_WIDTH = 470
 _BAR, _BAR_STEP = 34, 46
 _ROW = 22
 _TRY = 46
 
-_PAPER, _INK, _SOFT, _RULE = "#fdfdfc", "#1f2328", "#5b6470", "#d5d9de"
-# Okabe and Ito, https://jfly.uni-koeln.de/color/: told apart with any colour vision
-_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
+_COLORS = (BLUE, ORANGE, GREEN, PINK, SKY)
 _GREYS = {OTHER: "#9aa2ab", BETWEEN: "#cfd4d9", UNDIVIDED: "#7d8894"}
-_OUTCOMES: dict[Outcome, str] = {"good": "#0072b2", "bad": "#d55e00", "idle": "#8a929b"}
-_ON_DARK = {"#0072b2", "#009e73", "#7d8894"}
+_OUTCOMES: dict[Outcome, str] = {"good": BLUE, "bad": RED, "idle": QUIET}
+_ON_DARK = {BLUE, GREEN, _GREYS[UNDIVIDED]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +58,24 @@ def render_png(report: Report, baseline: Report | None = None) -> bytes:
         baseline: the report before any change, for the bar "at first".
     """
     pens = _Pens(Pen(16.5, bold=True), Pen(13, bold=True), Pen(12.5), Pen(12.5, bold=True), Pen(11))
-    sentence = pens.title.wrap(headline(report, baseline).replace("`", ""), WIDTH - 2 * _EDGE, 3)
+    sentence = pens.title.wrap(headline(report, baseline).replace("`", ""), WIDTH - 2 * EDGE, 3)
     time, (title, rows, more) = breakdown(report, baseline), tries(report)
-    top = _EDGE + 24 * len(sentence) + 18
-    left_width = _LEFT_WIDTH if rows else WIDTH - 2 * _EDGE
+    top = EDGE + 24 * len(sentence) + 18
+    left_width = _LEFT_WIDTH if rows else WIDTH - 2 * EDGE
     height = top + max(_breakdown_height(time), _tries_height(rows, more)) + 40
-    sheet = Sheet(WIDTH, height, _PAPER)
-    sheet.box(0.5, 0.5, WIDTH - 1, height - 1, _PAPER, _RULE)
+    sheet = Sheet(WIDTH, height, PAPER)
+    sheet.box(0.5, 0.5, WIDTH - 1, height - 1, PAPER, RULE)
     for i, line in enumerate(sentence):
-        sheet.text(_EDGE, _EDGE + 16 + 24 * i, line, pens.title, _INK)
+        sheet.text(EDGE, EDGE + 16 + 24 * i, line, pens.title, INK)
     if time is None:
         _draw_nothing(sheet, pens, report, top, left_width)
     else:
         _draw_breakdown(sheet, pens, time, top, left_width)
     if rows:
-        x = _EDGE + _LEFT_WIDTH + _GAP
-        sheet.text(x, top + 10, title, pens.head, _INK)
+        x = EDGE + _LEFT_WIDTH + _GAP
+        sheet.text(x, top + 10, title, pens.head, INK)
         _draw_tries(sheet, pens, rows, more, x, top + 24)
-    sheet.text(
-        _EDGE, height - 16, pens.small.fit(_method(report, time), WIDTH - 2 * _EDGE), pens.small, _SOFT
-    )
+    sheet.text(EDGE, height - 16, pens.small.fit(_method(report, time), WIDTH - 2 * EDGE), pens.small, SOFT)
     return sheet.png()
 
 
@@ -98,33 +107,33 @@ def _tries_height(rows: Sequence[Try], more: str) -> float:
 
 
 def _draw_nothing(sheet: Sheet, pens: _Pens, report: Report, top: float, width: float) -> None:
-    sheet.text(_EDGE, top + 10, "Where the time goes", pens.head, _INK)
+    sheet.text(EDGE, top + 10, "Where the time goes", pens.head, INK)
     reason = fmt.unknown(report.trace.reason or report.partial)
     for i, line in enumerate(pens.body.wrap(reason[:1].upper() + reason[1:], width, 2)):
-        sheet.text(_EDGE, top + 36 + 18 * i, line, pens.body, _SOFT)
+        sheet.text(EDGE, top + 36 + 18 * i, line, pens.body, SOFT)
 
 
 def _draw_breakdown(sheet: Sheet, pens: _Pens, time: Breakdown, top: float, width: float) -> None:
-    sheet.text(_EDGE, top + 10, "Where the time of one call goes", pens.head, _INK)
+    sheet.text(EDGE, top + 10, "Where the time of one call goes", pens.head, INK)
     colors = _part_colors(time.parts)
     now = [(part.label, part.now_ms) for part in time.parts]
     bars = [("now" if time.first_ms is not None else "", time.now_ms, now)]
     if time.first_ms is not None:
         bars.insert(0, ("at first", time.first_ms, [(part.label, part.first_ms) for part in time.parts]))
-    left = _EDGE + (pens.body.width("at first") + 12 if time.first_ms is not None else 0)
+    left = EDGE + (pens.body.width("at first") + 12 if time.first_ms is not None else 0)
     longest = max(total for _, total, _ in bars)
     ending = max(pens.bold.width(fmt.duration(total)) for _, total, _ in bars) + 10
-    room = _EDGE + width - left - ending
+    room = EDGE + width - left - ending
     y = top + 26
     for name, total, segments in bars:
         length = room * total / longest
-        sheet.text(_EDGE, y + _BAR / 2 + 5, name, pens.body, _INK)
+        sheet.text(EDGE, y + _BAR / 2 + 5, name, pens.body, INK)
         _draw_bar(
             sheet, pens, (left, y, length), total, [(label, colors[label], ms) for label, ms in segments]
         )
-        sheet.text(left + length + 8, y + _BAR / 2 + 5, fmt.duration(total), pens.bold, _INK)
+        sheet.text(left + length + 8, y + _BAR / 2 + 5, fmt.duration(total), pens.bold, INK)
         y += _BAR_STEP
-    _draw_parts(sheet, pens, time, colors, (_EDGE, y + 12), width)
+    _draw_parts(sheet, pens, time, colors, (EDGE, y + 12), width)
 
 
 def _part_colors(parts: Sequence[Part]) -> dict[str, str]:
@@ -155,7 +164,7 @@ def _draw_bar(
                 y + _BAR / 2 + 5,
                 words,
                 pens.bold,
-                "#ffffff" if color in _ON_DARK else _INK,
+                "#ffffff" if color in _ON_DARK else INK,
                 "center",
             )
         x += width
@@ -178,18 +187,18 @@ def _draw_parts(
     if compared:
         columns = {"at first": right - 162, **columns}
     for head, at in columns.items():
-        sheet.text(at, y, head, pens.small, _SOFT, "right")
+        sheet.text(at, y, head, pens.small, SOFT, "right")
     room = min(columns.values()) - 76 - (x + 21)
     for part in parts:
         y += _ROW
         sheet.box(x, y - 11, 13, 13, colors[part.label])
-        sheet.text(x + 21, y, pens.body.fit(part.label, room), pens.body, _INK)
+        sheet.text(x + 21, y, pens.body.fit(part.label, room), pens.body, INK)
         words = {
             "at first": _ms(part.first_ms), "now": _ms(part.now_ms), "time": _ms(part.now_ms),
             "share": NOTHING if part.now_ms is None else fmt.share(part.now_ms / time.now_ms),
         }  # fmt: skip
         for head, at in columns.items():
-            sheet.text(at, y, words[head], pens.body, _INK, "right")
+            sheet.text(at, y, words[head], pens.body, INK, "right")
 
 
 def _listed(time: Breakdown) -> tuple[Part, ...]:
@@ -201,7 +210,7 @@ def _ms(value: float | None) -> str:
 
 
 def _draw_tries(sheet: Sheet, pens: _Pens, rows: Sequence[Try], more: str, x: float, y: float) -> None:
-    width = WIDTH - _EDGE - x
+    width = WIDTH - EDGE - x
     values = [value for each in rows for value in (each.low, each.middle, each.high) if value is not None]
     low, high = min(0.9, *values, 0.9), max(1.5, *values, 1.5)
 
@@ -211,34 +220,34 @@ def _draw_tries(sheet: Sheet, pens: _Pens, rows: Sequence[Try], more: str, x: fl
     bottom = y + len(rows) * _TRY
     if values:
         for tick in _ticks(low, high):
-            thickness, color = (1.5, _INK) if tick == 1 else (0.8, _RULE)
+            thickness, color = (1.5, INK) if tick == 1 else (0.8, RULE)
             sheet.box(at(tick) - thickness / 2, y, thickness, bottom - y, color)
-            sheet.text(at(tick), bottom + 15, f"{tick:g}x", pens.small, _SOFT, "center")
+            sheet.text(at(tick), bottom + 15, f"{tick:g}x", pens.small, SOFT, "center")
     for i, each in enumerate(rows):
         line = y + i * _TRY
         note = pens.body.width(each.note)
-        sheet.box(x, line, width, 23, _PAPER)
+        sheet.box(x, line, width, 23, PAPER)
         room = width - note - 14
         label = next((label for label in each.labels if pens.bold.width(label) <= room), each.labels[-1])
-        sheet.text(x, line + 16, pens.bold.fit(label, room), pens.bold, _INK)
-        color = _SOFT if each.outcome == "idle" else _OUTCOMES[each.outcome]
+        sheet.text(x, line + 16, pens.bold.fit(label, room), pens.bold, INK)
+        color = SOFT if each.outcome == "idle" else _OUTCOMES[each.outcome]
         sheet.text(x + width, line + 16, each.note, pens.body, color, "right")
         if each.middle is not None:
             _draw_interval(sheet, each, at, line + 34)
     if more:
-        sheet.text(x, bottom + 34, more, pens.small, _SOFT)
+        sheet.text(x, bottom + 34, more, pens.small, SOFT)
 
 
 def _draw_interval(sheet: Sheet, each: Try, at: Callable[[float], float], y: float) -> None:
     middle, color = each.middle or 1.0, _OUTCOMES[each.outcome]
     if each.low is not None and each.high is not None:
         sheet.pill(at(each.low), y - 4, max(8.0, at(each.high) - at(each.low)), 8, color + "66")
-        sheet.dot(at(middle), y, 5, color, _PAPER)
+        sheet.dot(at(middle), y, 5, color, PAPER)
     else:
         # hollow: no more than a prediction
         ends = sorted((at(1), at(middle)))
         sheet.box(ends[0], y - 1, ends[1] - ends[0], 2, color)
-        sheet.dot(at(middle), y, 5, _PAPER, color)
+        sheet.dot(at(middle), y, 5, PAPER, color)
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -7,6 +7,7 @@ from math import prod
 
 from jupyter_optim.analysis.groups import OUTSIDE, TimeGroup, time_groups
 from jupyter_optim.analysis.roofline import bound_of, bound_words
+from jupyter_optim.analysis.speedups import product
 from jupyter_optim.render import format as fmt
 from jupyter_optim.report import Interval, Report, StepRecord
 
@@ -40,7 +41,7 @@ def gain(report: Report, baseline: Report | None = None) -> Gain | None:
     steps = standing(report)
     if not steps:
         return None
-    speedup = _product([step.speedup for step in steps])
+    speedup = product(step.speedup for step in steps)
     now_ms = fmt.known(report.latency.median_ms)
     now_ms = now_ms if now_ms is not None else fmt.known(steps[-1].after_ms)
     before_ms = fmt.known(baseline.latency.median_ms if baseline else steps[0].before_ms)
@@ -94,9 +95,19 @@ def place_of(report: Report) -> str:
     if kind == "cpu":
         threads = report.environment.threads
         return "on the CPU" if threads is None else f"on {fmt.plural(threads, 'CPU thread')}"
-    wanted = int(index) if index.isdigit() else 0
-    names = [gpu.name for gpu in report.environment.gpus if gpu.index == wanted and gpu.name]
-    return f"on {fmt.visible(names[0] if kind == 'cuda' and names else device)}"
+    name = _gpu_name(report, int(index) if index.isdigit() else 0) if kind == "cuda" else None
+    return f"on {fmt.visible(name or device)}"
+
+
+def _gpu_name(report: Report, index: int) -> str | None:
+    """Name of a GPU by torch's index. The driver counts in another order, and tells which one it watched."""
+    seen = report.hardware.samples
+    if seen is not None and len(seen.gpus) == 1:
+        return seen.gpus[0].name
+    gpus = report.environment.gpus
+    if seen is not None and seen.gpus and len({gpu.name for gpu in gpus}) > 1:
+        return None  # it could not be told which of them it was
+    return next((gpu.name for gpu in gpus if gpu.index == index), None)
 
 
 def _name(text: str) -> str:
@@ -133,26 +144,6 @@ def _speed_words(speedup: Interval) -> str:
 
 def _interval(low: float, high: float) -> str:
     return f"(95% CI {fmt.ratio(low)[:-1]} to {fmt.ratio(high)[:-1]})"
-
-
-def _product(speedups: list[Interval | None]) -> Interval | None:
-    sure = [
-        each
-        for each in speedups
-        if each is not None and all(map(_positive, (each.low, each.median, each.high)))
-    ]
-    if len(sure) < len(speedups):
-        return None
-    return Interval(
-        low=prod(each.low for each in sure),
-        median=prod(each.median for each in sure),
-        high=prod(each.high for each in sure),
-    )
-
-
-def _positive(value: float) -> bool:
-    number = fmt.known(value)
-    return number is not None and number > 0
 
 
 def _size_ratio(report: Report, baseline: Report | None, steps: tuple[StepRecord, ...]) -> float | None:

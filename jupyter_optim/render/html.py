@@ -14,7 +14,9 @@ from html import escape
 
 from jupyter_optim.analysis.groups import time_groups
 from jupyter_optim.render import format as fmt
+from jupyter_optim.render.compiled import compiled_table, fused_table
 from jupyter_optim.render.facts import Fact, environment_facts, facts
+from jupyter_optim.render.gpu import copy_table, gpu_table, kernel_table
 from jupyter_optim.render.headline import headline
 from jupyter_optim.render.listing import ListedLine, in_cell, listing
 from jupyter_optim.render.sections import (
@@ -27,10 +29,11 @@ from jupyter_optim.render.sections import (
     module_table,
     op_module_table,
     op_table,
-    phase_table,
     recommendation_table,
 )
 from jupyter_optim.render.tables import Column, Table
+from jupyter_optim.render.training import part_tables, phase_table
+from jupyter_optim.render.unseen import unseen_sentence
 from jupyter_optim.report import Finding, Report
 
 ROWS = 20
@@ -67,11 +70,15 @@ def render_html(
             *_picture(report, baseline, picture),
             _summary(report, baseline),
             *_lines(report),
-            *table_html(phase_table(report)),
+            *_training(report),
+            *_unseen(report),
             *_findings(report.findings),
             *table_html(recommendation_table(report, ROWS)),
             *table_html(history_table(report, _STEPS)),
             *folded(_facts(facts(report, baseline))),
+            *table_html(compiled_table(report, ROWS)),
+            *folded(fused_table(report, ROWS)),
+            *_gpu(report),
             *folded(group_table(report, ROWS)),
             *folded(module_table(report, ROWS)),
             *folded(op_table(report, ROWS)),
@@ -147,7 +154,10 @@ def _listed(line: ListedLine) -> str:
     code = f"<code>{code}</code>" if text.strip() else ""
     if cost is None:
         return f"<tr><td{_RIGHT}>{line.lineno}</td><td></td><td></td><td></td><td{_LEFT}>{code}</td><td></td></tr>"
-    mark = f"{fmt.bar(cost.share)}{' hot' if line.hot else ''}{' estimated' if cost.estimated else ''}"
+    on_gpu = "" if cost.gpu_ms is None else f" GPU {fmt.duration(cost.gpu_ms)}"
+    mark = (
+        f"{fmt.bar(cost.share)}{' hot' if line.hot else ''}{' estimated' if cost.estimated else ''}{on_gpu}"
+    )
     held = fmt.size(cost.bytes) if cost.bytes is not None else ""
     strong = f"<strong>{code}</strong>" if line.hot else code
     kind = ' class="jupyter-optim-hot"' if line.hot else ""
@@ -187,6 +197,28 @@ def _facts(found: tuple[Fact, ...]) -> Table:
     columns = (Column("What"), Column("Value"), Column("At first"), Column("How"))
     rows = tuple((f"{fact.topic}: {fact.name}", fact.value, fact.at_first, fact.how) for fact in found)
     return Table("facts", "What was measured", columns, rows).without_empty_columns()
+
+
+def _training(report: Report) -> Iterator[str]:
+    yield from table_html(phase_table(report))
+    parts = part_tables(report)
+    if parts:
+        yield "<details><summary>What takes each phase of a training step</summary>"
+        for each in parts:
+            yield from table_html(each)
+        yield "</details>"
+
+
+def _unseen(report: Report) -> Iterator[str]:
+    words = unseen_sentence(report)
+    if words is not None:
+        yield f'<p class="jupyter-optim-unseen">{marked(words)}</p>'
+
+
+def _gpu(report: Report) -> Iterator[str]:
+    yield from table_html(gpu_table(report))
+    yield from folded(kernel_table(report, ROWS))
+    yield from folded(copy_table(report))
 
 
 def _memory(report: Report, details: bytes | str | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The second picture: what is held over the time of a call, and how near each op comes to the machine's limits."""
+"""The second picture: the memory over a call, how near each op comes to the machine's limits, and where steps wait."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import math
 from dataclasses import dataclass
 
 from jupyter_optim.render import format as fmt
+from jupyter_optim.render.palette import BLUE, EDGE, GREEN, INK, ORANGE, PAPER, RED, RULE, SOFT, WIDTH
 from jupyter_optim.render.sheet import Pen, Sheet
+from jupyter_optim.render.strips import HEIGHT, draw_strip, strips
 from jupyter_optim.report import Op, Peaks, Report
 
-WIDTH = 900
 _HEIGHT = 330
-_EDGE = 24
-_PAPER, _INK, _SOFT, _RULE = "#fdfdfc", "#1f2328", "#5b6470", "#d5d9de"
-# Okabe and Ito, https://jfly.uni-koeln.de/color/: told apart with any colour vision
-_BLUE, _ORANGE, _GREEN, _RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
-_BOUNDS = {"compute": _BLUE, "memory": _ORANGE, "overhead": _RED}
+_BOUNDS = {"compute": BLUE, "memory": ORANGE, "overhead": RED}
 _OPS = 24
 _ROOFS = 3
 
@@ -42,20 +39,23 @@ class _Pens:
 
 
 def render_limits_png(report: Report) -> bytes | None:
-    """The picture as PNG, or None where neither is known."""
-    timeline = report.memory.timeline
-    ops = _plotted(report)
-    if not timeline and not ops:
+    """The picture as PNG, or None where nothing of it is known."""
+    timeline, ops, below = report.memory.timeline, _plotted(report), strips(report)
+    if not timeline and not ops and not below:
         return None
     pens = _Pens(Pen(13, bold=True), Pen(12.5), Pen(11))
-    sheet = Sheet(WIDTH, _HEIGHT, _PAPER)
-    sheet.box(0.5, 0.5, WIDTH - 1, _HEIGHT - 1, _PAPER, _RULE)
-    half = (WIDTH - 3 * _EDGE) / 2
+    plots = _HEIGHT if timeline or ops else EDGE
+    height = plots + HEIGHT * len(below)
+    sheet = Sheet(WIDTH, height, PAPER)
+    sheet.box(0.5, 0.5, WIDTH - 1, height - 1, PAPER, RULE)
+    half = (WIDTH - 3 * EDGE) / 2
     if timeline:
-        _draw_memory(sheet, pens, report, _Frame(_EDGE + 62, 58, half - 70, _HEIGHT - 116))
+        _draw_memory(sheet, pens, report, _Frame(EDGE + 62, 58, half - 70, _HEIGHT - 116))
     if ops and report.peaks is not None:
-        left = 2 * _EDGE + half if timeline else _EDGE
+        left = 2 * EDGE + half if timeline else EDGE
         _draw_roofline(sheet, pens, report.peaks, ops, _Frame(left + 62, 58, half - 70, _HEIGHT - 116))
+    for i, strip in enumerate(below):
+        draw_strip(sheet, strip, pens.head, pens.small, plots + i * HEIGHT)
     return sheet.png()
 
 
@@ -70,33 +70,33 @@ def _draw_memory(sheet: Sheet, pens: _Pens, report: Report, frame: _Frame) -> No
             most * 1.08 - low
         )
 
-    sheet.text(frame.left - 62, 30, "Memory held during one call", pens.head, _INK)
+    sheet.text(frame.left - 62, 30, "Memory held during one call", pens.head, INK)
     for part in (0.0, 0.5, 1.0):
         y = at(0, most * part)[1]
-        sheet.box(frame.left, y - 0.4, frame.width, 0.8, _RULE)
-        sheet.text(frame.left - 8, y + 4, fmt.size(most * part), pens.small, _SOFT, "right")
+        sheet.box(frame.left, y - 0.4, frame.width, 0.8, RULE)
+        sheet.text(frame.left - 8, y + 4, fmt.size(most * part), pens.small, SOFT, "right")
     corners: list[tuple[float, float]] = []
     for i, point in enumerate(points):
         if i:
             corners.append(at(point.ms, points[i - 1].bytes))
         corners.append(at(point.ms, point.bytes))
-    sheet.area([(frame.left, frame.bottom), *corners, (corners[-1][0], frame.bottom)], _BLUE + "33")
-    sheet.line(corners, _BLUE, 1.2)
+    sheet.area([(frame.left, frame.bottom), *corners, (corners[-1][0], frame.bottom)], BLUE + "33")
+    sheet.line(corners, BLUE, 1.2)
     base = report.memory.weights_bytes or 0
     if 0 < base < most:
         y = at(0, base)[1]
-        sheet.line([(frame.left, y), (frame.left + frame.width, y)], _GREEN, 1.5)
+        sheet.line([(frame.left, y), (frame.left + frame.width, y)], GREEN, 1.5)
         below = y + 15 if y + 20 < frame.bottom else y - 6
         sheet.text(
-            frame.left + frame.width - 4, below, f"weights {fmt.size(base)}", pens.small, _GREEN, "right"
+            frame.left + frame.width - 4, below, f"weights {fmt.size(base)}", pens.small, GREEN, "right"
         )
     peak = max(points, key=lambda point: point.bytes)
     x, y = at(peak.ms, peak.bytes)
-    sheet.dot(x, y, 4, _RED, _PAPER)
+    sheet.dot(x, y, 4, RED, PAPER)
     side = "left" if x < frame.left + frame.width / 2 else "right"
-    sheet.text(x + (8 if side == "left" else -8), y - 5, f"peak {fmt.size(most)}", pens.small, _INK, side)  # type: ignore[arg-type]
-    sheet.text(frame.left, frame.bottom + 18, "0", pens.small, _SOFT, "center")
-    sheet.text(frame.left + frame.width, frame.bottom + 18, fmt.duration(end), pens.small, _SOFT, "right")
+    sheet.text(x + (8 if side == "left" else -8), y - 5, f"peak {fmt.size(most)}", pens.small, INK, side)  # type: ignore[arg-type]
+    sheet.text(frame.left, frame.bottom + 18, "0", pens.small, SOFT, "center")
+    sheet.text(frame.left + frame.width, frame.bottom + 18, fmt.duration(end), pens.small, SOFT, "right")
 
 
 def _plotted(report: Report) -> list[Op]:
@@ -125,36 +125,36 @@ def _draw_roofline(sheet: Sheet, pens: _Pens, peaks: Peaks, ops: list[Op], frame
             frame.bottom - frame.height * math.log(y / low_y) / math.log(high_y / low_y),
         )
 
-    sheet.text(frame.left - 62, 30, "How near the ops come to this machine's limits", pens.head, _INK)
-    sheet.box(frame.left, frame.top, frame.width, frame.height, _PAPER, _RULE)
+    sheet.text(frame.left - 62, 30, "How near the ops come to this machine's limits", pens.head, INK)
+    sheet.box(frame.left, frame.top, frame.width, frame.height, PAPER, RULE)
     floor = frame.bottom
     for name, peak in sorted(roofs.items(), key=lambda item: item[1]):
         x, y = at(max(low_x, peak / bandwidth), peak)
-        sheet.line([(x, y), (at(high_x, peak)[0], y)], _SOFT, 1.2)
+        sheet.line([(x, y), (at(high_x, peak)[0], y)], SOFT, 1.2)
         # left of the roof's end nothing can lie; labels of roofs close by give way upwards
         floor = min(y + 4, floor - 14)
-        sheet.text(x - 8, floor, f"{name} {fmt.flop(peak)}/s", pens.small, _SOFT, "right")
+        sheet.text(x - 8, floor, f"{name} {fmt.flop(peak)}/s", pens.small, SOFT, "right")
     top = max(roofs.values())
-    sheet.line([at(low_x, bandwidth * low_x), at(top / bandwidth, top)], _SOFT, 1.2)
+    sheet.line([at(low_x, bandwidth * low_x), at(top / bandwidth, top)], SOFT, 1.2)
     words = f"slope: memory, {fmt.size(bandwidth)}/s"
-    sheet.text(frame.left + 8, frame.top + 16, words, pens.small, _SOFT)
-    sheet.text(frame.left + 8, frame.top + 31, "(what fits into caches may lie above)", pens.small, _SOFT)
+    sheet.text(frame.left + 8, frame.top + 16, words, pens.small, SOFT)
+    sheet.text(frame.left + 8, frame.top + 31, "(what fits into caches may lie above)", pens.small, SOFT)
     longest = max(op.self_ms for op in ops)
     for op, x, y in zip(ops, intensity, rate, strict=True):
-        color = _BOUNDS.get(op.bound or "", _SOFT)
-        sheet.dot(*at(x, max(y, low_y)), 3 + 6 * math.sqrt(op.self_ms / longest), color + "b3", _PAPER)
-    sheet.text(frame.left, frame.bottom + 18, f"{low_x:.2g}", pens.small, _SOFT)
+        color = _BOUNDS.get(op.bound or "", SOFT)
+        sheet.dot(*at(x, max(y, low_y)), 3 + 6 * math.sqrt(op.self_ms / longest), color + "b3", PAPER)
+    sheet.text(frame.left, frame.bottom + 18, f"{low_x:.2g}", pens.small, SOFT)
     sheet.text(
         frame.left + frame.width,
         frame.bottom + 18,
         f"{high_x:.3g} operations for each byte",
         pens.small,
-        _SOFT,
+        SOFT,
         "right",
     )
     x = frame.left - 62
     for name, color in _BOUNDS.items():
-        sheet.dot(x + 5, frame.bottom + 36, 5, color, _PAPER)
+        sheet.dot(x + 5, frame.bottom + 36, 5, color, PAPER)
         words = {"compute": "arithmetic", "memory": "memory", "overhead": "launching"}[name]
-        sheet.text(x + 15, frame.bottom + 40, f"bound by {words}", pens.small, _INK)
+        sheet.text(x + 15, frame.bottom + 40, f"bound by {words}", pens.small, INK)
         x += 26 + pens.small.width(f"bound by {words}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -60,7 +61,7 @@ def op_table(report: Report, limit: int) -> Table | None:
     for name, ops in found[:limit]:
         share = sum(op.share for op in ops)
         rows.append((
-            fmt.visible(name), fmt.count(sum(op.calls for op in ops)), fmt.duration(sum(op.self_ms for op in ops)),
+            _op_name(name), fmt.count(sum(op.calls for op in ops)), fmt.duration(sum(op.self_ms for op in ops)),
             fmt.share(share), fmt.bar(share), _sum_or_nothing([op.flops for op in ops], fmt.flop),
             _sum_or_nothing([op.bytes for op in ops], fmt.size),
         ))  # fmt: skip
@@ -78,7 +79,7 @@ def op_module_table(report: Report, limit: int) -> Table | None:
     )  # fmt: skip
     rows = [
         (
-            fmt.visible(op.name), NOTHING if op.module is None else fmt.visible(op.module) or _ROOT,
+            _op_name(op.name), NOTHING if op.module is None else fmt.visible(op.module) or _ROOT,
             fmt.count(op.calls), fmt.duration(op.self_ms), fmt.share(op.share), fmt.duration(op.total_ms),
             _or_nothing(op.flops, fmt.flop), _or_nothing(op.bytes, fmt.size), op.bound or NOTHING,
             _or_nothing(op.of_peak, fmt.share),
@@ -96,12 +97,13 @@ def line_table(lines: Sequence[Line], limit: int, title: str = "Hot lines") -> T
     found = sorted(lines, key=lambda line: -line.ms)
     columns = (
         Column("Line", "code"), Column("Time", "number"), Column("Share", "number"), Column("", "bar"),
-        Column("Memory", "number"), Column("Code", "code"), Column("Note"),
+        Column("GPU", "number"), Column("Memory", "number"), Column("Code", "code"), Column("Note"),
     )  # fmt: skip
     rows = [
         (
             f"{fmt.visible(line.source)}:{line.lineno}", fmt.duration(line.ms), fmt.share(line.share),
-            fmt.bar(line.share), _or_nothing(line.bytes, fmt.size), fmt.shorten(fmt.visible(line.text.strip()), 120),
+            fmt.bar(line.share), _or_nothing(line.gpu_ms, fmt.duration), _or_nothing(line.bytes, fmt.size),
+            fmt.shorten(fmt.visible(line.text.strip()), 120),
             "estimated" if line.estimated else NOTHING,
         )
         for line in found[:limit]
@@ -132,24 +134,6 @@ def recommendation_table(report: Report, limit: int) -> Table | None:
 
 def _predicted(speedup: float) -> str:
     return f"{fmt.ratio(speedup)} (slower)" if speedup < _SLOWER else fmt.ratio(speedup)
-
-
-def phase_table(report: Report) -> Table | None:
-    """Where the time of a training step goes."""
-    training = report.training
-    if training is None:
-        return None
-    columns = (Column("Phase"), Column("Time", "number"), Column("Share", "number"), Column("", "bar"),
-               Column("Ops", "number"))  # fmt: skip
-    rows = [
-        (phase.name, fmt.duration(phase.ms), fmt.share(phase.share), fmt.bar(phase.share),
-         _or_nothing(phase.ops, lambda ops: fmt.count(round(ops))))
-        for phase in training.phases
-    ]  # fmt: skip
-    title = (
-        f"A training step: {fmt.duration(training.step_ms)} ({fmt.plural(training.steps, 'step')}, profiled)"
-    )
-    return table("phases", title, columns, rows, "")
 
 
 def memory_table(report: Report) -> Table | None:
@@ -183,6 +167,11 @@ def holder_table(report: Report, limit: int) -> Table | None:
         rows,
         f"and {left} more" if left > 0 else "",
     )
+
+
+def _op_name(name: str) -> str:
+    """An op's name without the hash by which PyTorch tells compiled graphs apart."""
+    return fmt.visible(re.sub(r"^## Call (CompiledFxGraph \w{6})\w* ##$", r"\1", name))
 
 
 def finding_title(finding: Finding) -> str:

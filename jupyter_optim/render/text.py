@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from jupyter_optim.render import format as fmt
+from jupyter_optim.render.compiled import compiled_table, fused_table
 from jupyter_optim.render.facts import Fact, environment_facts, facts
+from jupyter_optim.render.gpu import gpu_table, kernel_table
 from jupyter_optim.render.headline import headline
 from jupyter_optim.render.sections import (
     finding_title,
@@ -16,10 +19,11 @@ from jupyter_optim.render.sections import (
     line_table,
     module_table,
     op_table,
-    phase_table,
     recommendation_table,
 )
 from jupyter_optim.render.tables import NOTHING, Column, Table
+from jupyter_optim.render.training import phase_table
+from jupyter_optim.render.unseen import unseen_sentence
 from jupyter_optim.report import Finding, Report
 
 WIDTH = 100
@@ -34,7 +38,11 @@ _SHOWN = {
     "groups": ("Group", "Time", "Share", ""),
     "modules": ("Module", "Self", "Share", "Class", "Computation", ""),
     "ops": ("Op", "Self", "Share", "Calls", "Computation", ""),
-    "phases": ("Phase", "Time", "Share", "", "Ops"),
+    "gpu": ("The GPU", "Time", "Share", "", "Note"),
+    "kernels": ("Kernel", "Time", "Share", "Calls", "Op", "Tensor cores", "Occupancy", "Line", ""),
+    "compiled": ("What", "Line", "Details", "What helps"),
+    "fused-kernels": ("Kernel", "Calls", "Weights of", "Time", "Ops"),
+    "phases": ("Phase", "Time", "Share", "", "Ops", "Memory", "Mostly"),
     "lines": ("Line", "Time", "Share", "Code", "Note", "", "Memory"),
     "recommendations": ("Remedy", "Predicted speed-up", "Technique", "Covers", "Predicted size", "Why"),
     "history": ("Step", "Verdict", "Speed-up (95% CI)", "State", "Size", "Note", "Quality"),
@@ -67,12 +75,18 @@ def _parts(report: Report, width: int, baseline: Report | None) -> Iterator[list
     yield opening
     yield _facts(report, width, baseline)
     yield from _tables(width, group_table(report, _GROUPS), line_table(report.lines, _ROWS))
-    yield from _tables(width, phase_table(report))
+    yield from _tables(width, compiled_table(report, _STEPS), fused_table(report, _ROWS))
+    yield from _tables(width, phase_table(report), gpu_table(report), kernel_table(report, _ROWS))
+    beside = unseen_sentence(report)
+    if beside is not None:
+        yield wrap(beside.replace("`", ""), width)
     if report.findings:
         yield _findings(report.findings, width)
     yield from _tables(width, recommendation_table(report, _STEPS), history_table(report, _STEPS))
     yield from _tables(width, module_table(report, _ROWS), op_table(report, _ROWS))
-    setup = "; ".join(f"{name} {words}" for name, words in environment_facts(report.environment))
+    setup = _together(
+        (name, words, f"{name} {words}") for name, words in environment_facts(report.environment)
+    )
     yield _entry("Setup", setup, width)
 
 
@@ -84,9 +98,20 @@ def _facts(report: Report, width: int, baseline: Report | None) -> list[str]:
     found = [fact for fact in facts(report, baseline) if fact.name not in _LEFT_TO_HTML]
     lines: list[str] = []
     for topic in dict.fromkeys(fact.topic for fact in found):
-        words = "; ".join(_fact(fact) for fact in found if fact.topic == topic)
-        lines += _entry(topic, words, width)
+        told = [(fact.name, fact.value, _fact(fact)) for fact in found if fact.topic == topic]
+        lines += _entry(topic, _together(told), width)
     return lines
+
+
+def _together(told: Iterable[tuple[str, str, str]]) -> str:
+    """Name, value and words of each; those that are not known for the same reason are told once, at the end."""
+    known, unknown = [], defaultdict[str, list[str]](list)
+    for name, value, words in told:
+        if value.startswith(fmt.UNKNOWN):
+            unknown[value].append(name)
+        else:
+            known.append(words)
+    return "; ".join([*known, *(f"{', '.join(names)} {value}" for value, names in unknown.items())])
 
 
 def _fact(fact: Fact) -> str:
@@ -127,7 +152,7 @@ def table_lines(table: Table, titles: Iterable[str], width: int) -> list[str]:
     for row in rows:
         lines.append("  " + _row(row, table.columns, widths))
         lines += _detail("; ".join(row[i].rstrip(".") for i in details if row[i]), width)
-    return [*lines, f"  {table.left_out}"] if table.left_out else lines
+    return [*lines, *wrap(table.left_out, width, "  ", "    ")] if table.left_out else lines
 
 
 def _detail(words: str, width: int) -> list[str]:

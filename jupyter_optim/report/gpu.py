@@ -6,7 +6,15 @@ from typing import Literal
 
 from jupyter_optim.report.base import Data
 
-IdleReason = Literal["launch", "synchronisation", "data loading", "dependency", "before and after"]
+IdleReason = Literal[
+    "launch",
+    "synchronisation",
+    "data loading",
+    "between kernels",
+    "before the first",
+    "after the last",
+    "unknown",
+]
 
 
 class Kernel(Data, frozen=True, kw_only=True):
@@ -50,8 +58,8 @@ class Idle(Data, frozen=True, kw_only=True):
 
     reason: IdleReason
     """``launch``: the host was not done launching the next kernel; ``synchronisation``: the host had waited for the
-    accelerator, and only then launched; ``data loading``: the host was fetching a batch; ``dependency``: the next one
-    was launched already; ``before and after``: the first kernel had not begun, or the last one had ended."""
+    accelerator, and only then launched; ``data loading``: the host was fetching a batch; ``between kernels``: the next
+    one was launched already; ``unknown``: the trace does not hold the host's launches."""
     ms: float
     """In one call of the model."""
     share: float

@@ -34,6 +34,7 @@ class Environment(Data, frozen=True, kw_only=True):
     os: str
     python: str
     torch: str
+    """These three are empty in the report of a trace file, which does not tell them."""
     libraries: dict[str, str]
 
 

@@ -75,7 +75,8 @@ class Line(Data, frozen=True, kw_only=True):
     bytes: int | None = None
     """The most host memory that it held above what it started with."""
     gpu_ms: float | None = None
-    """Time of the accelerator's work that it launched, that of its lines included; None where there is none."""
+    """Time of the accelerator's work that it launched, what it calls included; None where there is none, and where a
+    part of the run was not traced."""
     estimated: bool = False
     """Whether a part of the time was sampled, not traced."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from jupyter_optim.compiled_call import compiled_call
 from jupyter_optim.errors import NotApplicable, OptimError
 from jupyter_optim.guard import affordable, undisturbed, versions
 from jupyter_optim.profiling.memory import weights_bytes
@@ -85,7 +86,7 @@ def attempt(
         change = technique.transform(draft.root, subject, options, progress)
     _check_identity(draft, change.model)
     if change.compiled is not None:
-        change.model.compile(**change.compiled)
+        change.model._compiled_call_impl = compiled_call(change.model, change.compiled)  # noqa: SLF001 (as nn.Module.compile)
     graft = Graft(draft, change.model, compiled=change.compiled)
     with workload.undisturbed(change.model):
         progress.report(f"{technique.label}: comparing answers", None)

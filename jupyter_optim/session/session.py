@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
@@ -15,15 +16,18 @@ from torch import nn
 
 from jupyter_optim.analysis.findings import find
 from jupyter_optim.analysis.roofline import placed
-from jupyter_optim.errors import Busy, Cancelled, InvalidOption, NotApplicable, OptimError
+from jupyter_optim.errors import Cancelled, InvalidOption, NotApplicable, OptimError
 from jupyter_optim.guard import rng_kept, versions
-from jupyter_optim.profiling.measure import Measurement, Source, measure
+from jupyter_optim.profiling.measure import Measurement, Source, measure, write_trace
 from jupyter_optim.progress import Listener, Progress
 from jupyter_optim.quality import Evaluate, MaxDrop, fidelity
 from jupyter_optim.report import Goal, Recommendation, Report
 from jupyter_optim.session.attempt import Outcome, Reference, attempt, is_better
+from jupyter_optim.session.changes import Changes, State
+from jupyter_optim.session.recommend import assessed, checked_goal, first_line, recommended
 from jupyter_optim.session.step import Step, sentence
-from jupyter_optim.techniques.graft import Graft, Swapper
+from jupyter_optim.session.work import WORK
+from jupyter_optim.techniques.graft import Swapper
 from jupyter_optim.techniques.registry import technique as technique_named
 from jupyter_optim.techniques.registry import techniques
 from jupyter_optim.techniques.subject import Subject
@@ -34,44 +38,6 @@ if TYPE_CHECKING:
     from jupyter_optim.notebook.panel import Panel
 
 Keep = Literal["if-better", "always"]
-
-
-class _Lock:
-    """One piece of work at a time in this process: timings would disturb each other."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.what: str | None = None
-
-    @contextmanager
-    def held(self, what: str) -> Iterator[None]:
-        if not self._lock.acquire(blocking=False):
-            raise Busy(f"busy with {self.what or 'other work'}: wait for it, or cancel it")
-        self.what = what
-        try:
-            yield
-        finally:
-            self.what = None
-            self._lock.release()
-
-
-_WORK = _Lock()
-
-
-@dataclass(slots=True)
-class _State:
-    """The model as it is between two changes, and what is known of it."""
-
-    measurement: Measurement
-    assessments: dict[str, Assessment] | None = None
-
-
-@dataclass(slots=True)
-class _Applied:
-    step: Step
-    graft: Graft
-    before: _State
-    after: _State
 
 
 class Session:
@@ -89,14 +55,10 @@ class Session:
         self._workload, self._source = workload, source
         self._listeners: list[Listener] = []
         self._progress: Progress | None = None
-        self._swap: Swapper = lambda swap: swap()
         self._steps: list[Step] = []
-        self._done: list[_Applied] = []
-        self._undone: list[_Applied] = []
         self._reference: Reference | None = None
         with self._work(f"measuring {type(workload.model).__name__}", progress) as own:
-            self._state = _State(self._measured(own))
-            self._first = self._state
+            self._changes = Changes(State(self._measured(own)))
             self._assess(own)
 
     def __repr__(self) -> str:
@@ -130,7 +92,7 @@ class Session:
         self._workload, self._source = workload, source
         try:
             with self._work(f"measuring {type(workload.model).__name__}", progress) as own:
-                self._settle(_State(self._measured(own)))
+                self._changes.settle(State(self._measured(own)))
                 self._reference = None
                 self._assess(own)
         except BaseException:
@@ -147,27 +109,27 @@ class Session:
 
     @property
     def workload(self) -> Workload:
-        return self._state.measurement.workload
+        return self._changes.now.measurement.workload
 
     @property
     def baseline(self) -> Report:
         """The report before any change."""
-        return self._composed(self._first, ())
+        return self._composed(self._changes.first, ())
 
     @property
     def report(self) -> Report:
         """The report of the model as it is now, with the history."""
-        return self._composed(self._state, tuple(self._steps))
+        return self._composed(self._changes.now, tuple(self._steps))
 
     @property
     def recommendations(self) -> tuple[Recommendation, ...]:
         """Techniques that apply, the largest predicted gain first."""
-        return _recommend(self._state.assessments or {}, self._goal)
+        return recommended(self._changes.now.assessments or {}, self._goal)
 
     @property
     def assessments(self) -> dict[str, Assessment]:
         """Every technique's judgement of the model as it is now, also of those that do not apply."""
-        return dict(self._state.assessments or {})
+        return dict(self._changes.now.assessments or {})
 
     @property
     def history(self) -> tuple[Step, ...]:
@@ -177,7 +139,7 @@ class Session:
     @property
     def subject(self) -> Subject:
         """The model as a technique sees it."""
-        state = self._state.measurement
+        state = self._changes.now.measurement
         return Subject(
             model=self.model, workload=state.workload, report=state.report, inputs=state.inputs,
             max_drop=self._max_drop, judged_by_user=self._evaluate is not None, progress=self._progress or Progress(),
@@ -185,16 +147,16 @@ class Session:
 
     @property
     def can_undo(self) -> bool:
-        return bool(self._done)
+        return self._changes.can_undo
 
     @property
     def can_redo(self) -> bool:
-        return bool(self._undone)
+        return self._changes.can_redo
 
     @property
     def busy(self) -> str | None:
         """What this process is busy with, or None."""
-        return _WORK.what
+        return WORK.what
 
     @property
     def panel(self) -> Panel:
@@ -203,10 +165,10 @@ class Session:
 
         return panel_of(self)
 
-    def _composed(self, state: _State, steps: tuple[Step, ...]) -> Report:
+    def _composed(self, state: State, steps: tuple[Step, ...]) -> Report:
         report = state.measurement.report
         return msgspec.structs.replace(
-            report, findings=find(report), recommendations=_recommend(state.assessments or {}, self._goal),
+            report, findings=find(report), recommendations=recommended(state.assessments or {}, self._goal),
             history=tuple(step.record() for step in steps),
         )  # fmt: skip
 
@@ -215,9 +177,27 @@ class Session:
     def profile(self) -> Report:
         """Measure the model as it is now once more."""
         with self._work("measuring again") as progress:
-            self._settle(_State(self._measured(progress)))
+            self._changes.settle(State(self._measured(progress)))
             self._assess(progress)
         return self.report
+
+    def write_trace(self, path: str | PathLike[str]) -> Path:
+        """Record a few calls of the model as it is now, and write down the profiler's trace.
+
+        Args:
+            path: a file, ``.json`` or ``.json.gz``; anything else is a log folder of TensorBoard, made if need be.
+
+        Returns:
+            The file that was written.
+
+        Raises:
+            OptimError: the model cannot be called again, or the trace cannot be written.
+            Busy, Cancelled: as for `apply`.
+        """
+        with self._work("tracing") as progress:
+            return write_trace(
+                self.workload, self._changes.now.measurement.report.latency, Path(path), progress
+            )
 
     def apply(self, name: str, keep: Keep = "if-better", **options: Any) -> Step:
         """Try a technique on a draft, verify it beside the live model, and keep it if it is better.
@@ -241,7 +221,7 @@ class Session:
             raise InvalidOption(f"keep={keep!r}: give 'if-better' or 'always'.")
         with self._work(chosen.label) as progress:
             # the state may be older than the user's last cell: judge the model as it is
-            assessment = (self._state.assessments or {}).get(name) or chosen.judge(self.subject)
+            assessment = (self._changes.now.assessments or {}).get(name) or chosen.judge(self.subject)
             if not assessment.applies:
                 raise NotApplicable(f"{chosen.label} does not apply: {assessment.reason}.")
             began = time.perf_counter()
@@ -281,11 +261,11 @@ class Session:
 
     def swap_on(self, swapper: Swapper) -> None:
         """Have the exchange of the model's contents run by `swapper`, where no cell is using the model."""
-        self._swap = swapper
+        self._changes.swap = swapper
 
     def code(self) -> str:
         """The steps in place as plain PyTorch, to a variable called ``model``."""
-        kept = [applied.step for applied in self._done]
+        kept = self._changes.kept
         if not kept:
             return "# No change is in place.\n"
         blocks = [f"# {step.label}: {step.reason}\n{step.code.rstrip()}\n" for step in kept]
@@ -293,7 +273,7 @@ class Session:
 
     @contextmanager
     def _work(self, what: str, progress: Progress | None = None) -> Iterator[Progress]:
-        with _WORK.held(what):
+        with WORK.held(what):
             self._progress = progress or Progress(self._tell)
             try:
                 # tensors made in the caller's inference mode could never be trained or written to again
@@ -310,21 +290,13 @@ class Session:
         found = measure(self._workload, progress, self._source)
         return replace(found, report=placed(found.report))
 
-    def _settle(self, state: _State) -> None:
-        """`state` is the model as it is now, measured anew."""
-        if not self._done:
-            self._first = state
-        else:
-            self._done[-1].after = state
-        self._state = state
-
     def _assess(self, progress: Progress) -> None:
         subject = self.subject
         found: dict[str, Assessment] = {}
         for number, each in enumerate(techniques()):
             progress.report(f"Predicting {each.label}", 0.7 + 0.3 * number / len(techniques()))
-            found[each.name] = _assessed(each, subject)
-        self._state.assessments = found
+            found[each.name] = assessed(each, subject)
+        self._changes.now.assessments = found
 
     def _reference_now(self) -> Reference:
         known = self._reference
@@ -354,13 +326,16 @@ class Session:
             # before the model is touched: a technique of somebody else's may raise here too
             code = chosen.source(options, outcome.change.facts)
             kept = keep == "always" or is_better(outcome.verdict)
-            before, after = self._state, self._adopt(outcome, progress) if kept else None
+            progress.check()
+            before = (
+                self._changes.adopt(outcome.graft, lambda: self._verify(outcome, progress)) if kept else None
+            )
         except Cancelled:
             raise
         except OptimError as error:
             return failed(str(error))
         except Exception as error:  # noqa: BLE001 (a technique, an engine or a user's forward may raise anything)
-            return failed(f"{chosen.label} failed: {_first_line(error)}")
+            return failed(f"{chosen.label} failed: {first_line(error)}")
         step = Step(
             chosen.name, chosen.label, options, outcome.verdict,
             sentence(
@@ -371,99 +346,34 @@ class Session:
             size_ratio=outcome.size_ratio, quality=outcome.quality, before_ms=outcome.timing.before_ms,
             after_ms=outcome.timing.after_ms, note=outcome.change.note, code=code,
         )  # fmt: skip
-        if after is not None:
-            self._undone.clear()
-            self._done.append(_Applied(step, outcome.graft, before, after))
+        if before is not None:
+            self._changes.push(step, outcome.graft, before)
             self._refresh_reference()
         return step
 
-    def _adopt(self, outcome: Outcome, progress: Progress) -> _State:
-        """Put the draft in, look once whether the live model now answers like it, and measure it.
-
-        Whatever is raised on the way, the model is as it was.
-        """
-        before = self._state
-        progress.check()
-        try:
-            self._swap(outcome.graft.apply)
-            like = fidelity(outcome.outputs, self.workload.outputs(self.model), MaxDrop(1e-3))
-            if like.drop > like.max_drop:
-                raise OptimError("once in place, the model did not answer like its draft")
-            self._state = _State(self._measured(progress))
-            if self.workload.obstacle is not None:
-                raise OptimError(f"once in place, the model failed: {self.workload.obstacle}")
-            self._assess(progress)
-        except BaseException:
-            self._state = before
-            self._swap(outcome.graft.revert)
-            raise
-        return self._state
+    def _verify(self, outcome: Outcome, progress: Progress) -> None:
+        """Look once whether the live model now answers like the draft, and measure it."""
+        like = fidelity(outcome.outputs, self.workload.outputs(self.model), MaxDrop(1e-3))
+        if like.drop > like.max_drop:
+            raise OptimError("once in place, the model did not answer like its draft")
+        self._changes.now = State(self._measured(progress))
+        if self.workload.obstacle is not None:
+            raise OptimError(f"once in place, the model failed: {self.workload.obstacle}")
+        self._assess(progress)
 
     def _undo(self) -> Step | None:
-        if not self._done:
-            return None
-        last = self._done[-1]
-        self._swap(last.graft.revert)
-        self._done.pop()
-        self._undone.append(last)
-        self._state = last.before
-        last.step.undone = True
-        self._refresh_reference()
-        return last.step
+        step = self._changes.undo()
+        if step is not None:
+            self._refresh_reference()
+        return step
 
     def _redo(self) -> Step | None:
-        if not self._undone:
-            return None
-        last = self._undone[-1]
-        self._swap(last.graft.apply)
-        self._undone.pop()
-        self._done.append(last)
-        self._state = last.after
-        last.step.undone = False
-        self._refresh_reference()
-        return last.step
+        step = self._changes.redo()
+        if step is not None:
+            self._refresh_reference()
+        return step
 
     def _refresh_reference(self) -> None:
         if self._reference is not None:
             known = self._reference
             self._reference = Reference(known.outputs, known.score, versions(self.model))
-
-
-def checked_goal(goal: str) -> Goal:
-    """`goal`, if it is one. Raises `InvalidOption`."""
-    for known in get_args(Goal):
-        if goal == known:
-            return known  # type: ignore[no-any-return]
-    raise InvalidOption(f"goal={goal!r}: choose one of {', '.join(get_args(Goal))}.")
-
-
-def _assessed(each: Technique, subject: Subject) -> Assessment:
-    try:
-        return each.judge(subject).within_its_share()
-    except Cancelled:
-        raise
-    except Exception as error:  # noqa: BLE001 (it runs the user's forward, and others' techniques)
-        return Assessment(applies=False, reason=f"trying it out failed: {_first_line(error)}")
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
-def _recommend(assessments: Mapping[str, Assessment], goal: Goal) -> tuple[Recommendation, ...]:
-    known = {each.name: each for each in techniques()}
-    found = [
-        Recommendation(
-            technique=name, label=known[name].label, family=known[name].family,
-            predicted_speedup=assessment.predicted_speedup, covers_share=assessment.covers_share,
-            predicted_size_ratio=assessment.predicted_size_ratio, reason=assessment.reason,
-            risk=known[name].risk, method=assessment.method,
-        )
-        for name, assessment in assessments.items()
-        if assessment.applies and name in known
-    ]  # fmt: skip
-    if goal in ("size", "memory"):
-        return tuple(sorted(found, key=lambda each: each.predicted_size_ratio or 1.0))
-    # what has no prediction stands before what would be slower
-    return tuple(sorted(found, key=lambda each: -(each.predicted_speedup or 1.0)))

@@ -15,7 +15,8 @@ from jupyter_optim.profiling.measure import Source
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import Evaluate
 from jupyter_optim.report import Goal
-from jupyter_optim.session.session import Session, checked_goal
+from jupyter_optim.session.recommend import checked_goal
+from jupyter_optim.session.session import Session
 from jupyter_optim.techniques.graft import CARRIED
 from jupyter_optim.workload import Evaluated, Workload
 

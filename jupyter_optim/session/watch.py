@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import time
 from contextlib import ExitStack
@@ -14,11 +15,14 @@ import numpy as np
 from torch import nn
 
 from jupyter_optim.capture import Capture, Root
+from jupyter_optim.hardware.bystanders import Bystanders
 from jupyter_optim.profiling.annotate import ModuleRanges
-from jupyter_optim.profiling.line_rows import LineRows, line_rows, no_lines
+from jupyter_optim.profiling.labels import Labels
+from jupyter_optim.profiling.line_rows import LineRows, line_rows, name_of, no_lines
 from jupyter_optim.profiling.line_times import LineTimes, line_times, with_samples
 from jupyter_optim.profiling.lines import LineRanges
 from jupyter_optim.profiling.measure import EVENT_BUDGET, CellRun, CellTrace, Source
+from jupyter_optim.profiling.memory_blocks import blocks_of, without_blocks
 from jupyter_optim.profiling.phases import training_of
 from jupyter_optim.profiling.record import Recorder
 from jupyter_optim.profiling.stack_sampler import Place, StackSampler
@@ -49,16 +53,22 @@ class Watch:
         self._ranges = ModuleRanges()
         self._lines = LineRanges(self._code, on_end=self._lines_ended) if lines else None
         self._sampler = StackSampler(self._code, ready=self._untraced) if lines else None
+        self._bystanders = Bystanders()
         self._recorders: list[Recorder] = []
         self._watching_calls = False
         self._found: CellRun | None = None
         self._stack = ExitStack()
         self._began = time.perf_counter()
+        self._called: float | None = None
+        """When the first call of a model ended."""
         self._run_s = 0.0
 
     def __enter__(self) -> Self:
         # a profiler of the cell's own would get in the way of ours
         recorded = Recorder.obstacle() is None and not re.search(r"profil", self._cell or "", re.IGNORECASE)
+        if "compile" in (self._cell or ""):
+            # the cell would load it; loaded before, it does not compile our hooks into the cell's model
+            importlib.import_module("torch._dynamo")
         with ExitStack() as stack:
             if recorded:
                 self._ranges.__enter__()
@@ -70,6 +80,7 @@ class Watch:
                 stack.enter_context(self._lines)
             if self._sampler is not None:
                 stack.enter_context(self._sampler)
+            stack.enter_context(self._bystanders)
             self._stack = stack.pop_all()
         self._began = time.perf_counter()
         return self
@@ -104,7 +115,9 @@ class Watch:
             return
         calls = sum(len(each.times_ms) for each in self._capture.roots.values())
         ranges = calls * max(1, len(self._ranges.modules))
-        if ranges * _EVENTS_PER_RANGE > EVENT_BUDGET or time.perf_counter() - self._began > _RECORDED_S:
+        # what came before the first call is not the model's: a training needs its steps
+        self._called = self._called or time.perf_counter()
+        if ranges * _EVENTS_PER_RANGE > EVENT_BUDGET or time.perf_counter() - self._called > _RECORDED_S:
             self._stop()
 
     def _untraced(self) -> bool:
@@ -138,25 +151,34 @@ class Watch:
         """What was recorded of the model's calls; read only where the model cannot be replayed."""
         if not self._recorders:
             return None
-        return CellTrace(
-            self._columns if len(self._recorders) == 1 else self._recorders[-1].columns(), self._ranges
-        )
+        return CellTrace(self._columns_of_calls, self._ranges)
 
     @cached_property
     def _columns(self) -> Columns:
         """The first recording: the one with the lines."""
-        return self._recorders[0].columns()
+        return without_blocks(self._recorders[0].columns(), blocks_of(self._capture.copies()))
+
+    @cached_property
+    def _columns_of_calls(self) -> Columns:
+        """The last recording: the one with the model's calls."""
+        if len(self._recorders) == 1:
+            return self._columns
+        return without_blocks(self._recorders[-1].columns(), blocks_of(self._capture.copies()))
 
     def _run_of(self, root: nn.Module) -> CellRun:
         """What stays that of the cell's own run, whatever is changed later."""
         if self._found is None:
             training = (
-                training_of(self._columns)
+                training_of(self._columns_of_calls, self._labels(root), root)
                 if self._recorders and self._capture.workload(root).trains
                 else None
             )
-            self._found = CellRun(self._line_rows(root), training)
+            self._found = CellRun(self._line_rows(root), training, self._bystanders.unseen)
         return self._found
+
+    def _labels(self, root: nn.Module) -> Labels:
+        lines = self._lines.lines if self._lines is not None else []
+        return Labels.of(self._ranges.modules, root, [name_of(place, self._code) for place in lines])
 
     def _line_rows(self, root: nn.Module) -> LineRows:
         if self._lines is None or self._sampler is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from jupyter_optim.compiled_call import needs_frame
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.subject import Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique
@@ -97,11 +98,14 @@ class Compile(Technique):
     ) -> Change:
         progress.report("Compiling: some seconds to a minute", None)
         arguments = {} if options["mode"] == "default" else {"mode": options["mode"]}
-        return Change(draft, "compiled", {"arguments": arguments}, compiled=arguments)
+        facts = {"arguments": arguments, "wrapped": needs_frame(subject.model)}
+        return Change(draft, "compiled", facts, compiled=arguments)
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in facts["arguments"].items())
-        return f"model.compile({arguments})\n"
+        arguments = [f"{key}={value!r}" for key, value in facts["arguments"].items()]
+        if facts["wrapped"]:
+            return f"import torch\n\nmodel = torch.compile({', '.join(['model', *arguments])})\n"
+        return f"model.compile({', '.join(arguments)})\n"
 
 
 def _fusible(name: str) -> bool:

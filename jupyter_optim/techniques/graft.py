@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from jupyter_optim.compiled_call import compiled_call
 from jupyter_optim.errors import UnsupportedModel
 from jupyter_optim.techniques.draft import _HOOK_DICTS, Draft
 
@@ -56,7 +57,7 @@ class Graft:
         self._swaps = _plan(draft, root)
         for swap in self._swaps:
             if swap.module is draft.live:
-                call = None if compiled is None else torch.compile(draft.live._call_impl, **compiled)  # noqa: SLF001 (as nn.Module.compile)
+                call = None if compiled is None else compiled_call(draft.live, compiled)
                 swap.contents["_compiled_call_impl"] = call
         self.applied = False
 

@@ -7,14 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { OK = 0, UNINITIALIZED = 1, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, DRIVER_NOT_LOADED = 9,
        LOST = 15, MISMATCH = 18, UNKNOWN = 999 };
 
 typedef unsigned long long u64;
-typedef struct { int slice; } Device; /* -1: the whole GPU */
+typedef struct { int slice; } Device; /* -1: the whole GPU, -2: the second one of the machine "two" */
 
-static Device whole = {-1}, slices[2] = {{0}, {1}};
+static Device whole = {-1}, second = {-2}, slices[2] = {{0}, {1}};
 static double began = -1.0;
 static int opened = 0;
 
@@ -53,6 +54,7 @@ static int refused(int refuses, int code) {
 
 PUBLIC double stub_began(void) { return began; }
 PUBLIC int stub_opened(void) { return opened; }
+PUBLIC void stub_restart(void) { began = now(); }
 
 PUBLIC int nvmlInitWithFlags(unsigned flags) {
     (void)flags;
@@ -80,23 +82,26 @@ static int say(char *out, unsigned size, const char *text) {
     return OK;
 }
 
-PUBLIC int nvmlSystemGetDriverVersion(char *out, unsigned size) { return say(out, size, "525.105.17"); }
+PUBLIC int nvmlSystemGetDriverVersion(char *out, unsigned size) {
+    return say(out, size, is("zeros") ? "" : "525.105.17");
+}
 
 PUBLIC int nvmlDeviceGetCount_v2(unsigned *count) {
-    *count = is("no-gpu") ? 0 : 1;
+    *count = is("no-gpu") ? 0 : is("two") ? 2 : 1;
     return opened ? OK : UNINITIALIZED;
 }
 
 PUBLIC int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device **device) {
     if (is("no-handle")) return NO_PERMISSION;
-    *device = &whole;
-    return index == 0 ? OK : NOT_FOUND;
+    *device = index == 0 ? &whole : &second;
+    return index == 0 || (is("two") && index == 1) ? OK : NOT_FOUND;
 }
 
 PUBLIC int nvmlDeviceGetName(Device *device, char *out, unsigned size) {
-    (void)device;
     int code = identity();
     if (code != OK) return code;
+    if (is("zeros")) return say(out, size, "");
+    if (device->slice == -2) return say(out, size, "NVIDIA H100 80GB HBM3");
     if (is("odd-name")) return say(out, size, "Tesla \xff\xfe");
     return say(out, size, is("mig") ? "NVIDIA A100-SXM4-40GB" : is("vgpu") ? "GRID T4-8C" : "Tesla V100-SXM2-16GB");
 }
@@ -104,6 +109,8 @@ PUBLIC int nvmlDeviceGetName(Device *device, char *out, unsigned size) {
 PUBLIC int nvmlDeviceGetUUID(Device *device, char *out, unsigned size) {
     int code = identity();
     if (code != OK) return code;
+    if (is("zeros")) return say(out, size, "");
+    if (device->slice == -2) return say(out, size, "GPU-87654321-aaaa-bbbb-cccc-123456789abc");
     if (device->slice == 0) return say(out, size, "MIG-00000000-aaaa-bbbb-cccc-000000000000");
     if (device->slice == 1) return say(out, size, "MIG-11111111-aaaa-bbbb-cccc-111111111111");
     return say(out, size, "GPU-12345678-aaaa-bbbb-cccc-123456789abc");
@@ -116,9 +123,8 @@ typedef struct {
 } Pci;
 
 PUBLIC int nvmlDeviceGetPciInfo_v3(Device *device, Pci *pci) {
-    (void)device;
     memset(pci, 0, sizeof *pci);
-    return say(pci->bus_id, sizeof pci->bus_id, "00000000:3B:00.0");
+    return say(pci->bus_id, sizeof pci->bus_id, device->slice == -2 ? "00000000:AF:00.0" : "00000000:3B:00.0");
 }
 
 typedef struct { u64 total, free, used; } Memory;
@@ -139,6 +145,7 @@ typedef struct { unsigned gpu, memory; } Utilisation;
 
 PUBLIC int nvmlDeviceGetUtilizationRates(Device *device, Utilisation *rates) {
     (void)device;
+    while (is("hangs")) pause();
     int code = refused(is("mig") || is("wsl"), NOT_SUPPORTED);
     if (code != OK) return code;
     rates->gpu = 87;

@@ -17,7 +17,7 @@ SOURCE = Path(__file__).with_name("nvml_stub.c")
 WITNESS = Path(__file__).with_name("witness.py")
 
 MACHINES = ("v100", "mig", "wsl", "vgpu", "lost", "lost-later", "mismatch", "no-driver", "not-supported",
-            "no-permission", "no-permission-at-all", "no-handle", "no-gpu", "zeros", "odd-name")  # fmt: skip
+            "no-permission", "no-permission-at-all", "no-handle", "no-gpu", "zeros", "odd-name", "two")  # fmt: skip
 
 
 def obstacle() -> str | None:

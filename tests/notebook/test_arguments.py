@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,33 @@ def test_reads_paths_with_spaces(tmp_path: Path):
     given = parse(f'--save "{folder}/a b.html" --trace={folder.parent}/t.json.gz', expression=False)
     assert given.save == folder / "a b.html"
     assert given.trace == folder.parent / "t.json.gz"
+
+
+@pytest.mark.parametrize("written", ["runs", "runs/", "new/"])
+def test_a_trace_may_go_into_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str):
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    assert parse(f"--trace {written}", expression=False).trace == Path(written)
+    assert not Path("new").exists(), "nothing is made before the cell has run"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("new", "must end in .json or .json.gz"),
+        ("new.json/", "must not end like that of a file"),
+        ("old.txt/", "is a file"),
+        ("nowhere/new/", "there is no folder nowhere"),
+        ('""', "needs a value"),
+    ],
+)
+def test_a_folder_that_cannot_be_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, said: str
+):
+    monkeypatch.chdir(tmp_path)
+    Path("old.txt").touch()
+    with pytest.raises(InvalidOption, match=re.escape(said)):
+        parse(f"--trace {written}", expression=False)
 
 
 @pytest.mark.parametrize(

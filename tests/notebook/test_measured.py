@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 
 from jupyter_optim.report import MIME_TYPE as REPORT
@@ -68,6 +71,41 @@ def test_a_click_gives_a_verdict_that_undo_takes_back(notebook):
         f"with torch.no_grad(): again = model(images)\nbool((again == answers).all()), {WEIGHTS} == before"
     )
     assert same.result == "(True, True)"
+
+
+def test_what_changed_names_layers_ops_memory_and_noise(notebook):
+    # GIVEN a change that stands
+    notebook.run("session.apply('int8-dynamic', keep='always');")
+    # WHEN it is looked into
+    told = html.unescape(notebook.run("print(session.panel._changes.value)").printed)
+    # THEN one sentence says what became of the layers, and the rest is folded
+    assert re.search(r"<summary><strong>What changed:</strong> 3 Linear layers became \w+: ", told)
+    assert "<code>Linear -> " in told
+    assert "<code>aten::addmm</code>" in told or "Ops" not in told
+    assert "Within noise: " in told
+    # what the steps tell already is not told again
+    assert "Weights" not in told
+    assert "95% CI" not in told
+    notebook.run("session.reset();")
+    assert notebook.run("print(session.panel._changes.value)").printed == "\n"
+
+
+def test_the_trace_may_go_into_a_log_folder(notebook):
+    notebook.run("%%optimize --quiet --trace logs/\nwith torch.no_grad(): model(images);")
+    assert notebook.run("import os; print(*os.listdir('logs'))").printed.endswith(".pt.trace.json.gz\n")
+
+
+def test_a_trace_that_could_not_be_made_is_told(notebook):
+    notebook.run(
+        "class Once(nn.Linear):\n    used = False\n    def forward(self, x):\n"
+        "        if self.used: raise RuntimeError('only once')\n"
+        "        self.used = True\n        return super().forward(x)\nonce = Once(4, 4)"
+    )
+    ran = notebook.run("%%optimize --trace once.json\nonce(torch.ones(1, 4));")
+    assert not ran.failed
+    assert "No trace was written" in ran.plain
+    assert "only once" in ran.plain
+    assert notebook.run("os.path.exists('once.json')").result == "False"
 
 
 def test_what_does_not_apply_says_why(notebook):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from jupyter_optim.report import MIME_TYPE as REPORT
@@ -36,6 +38,8 @@ def test_has_a_button_for_every_technique_and_every_way_back(panel):
         "reset",
         "cancel",
         "keep-anyway",
+        "tensorboard",
+        "tensorboard-stop",
     ):
         assert f"'{name}'" in names
     assert panel.run("buttons['int8-dynamic'].description").result == "'Quantize to int8: predicted 4.0x'"
@@ -155,6 +159,20 @@ def test_history_shows_what_was_kept_undone_and_left_out(panel):
         "62% smaller",
     ):
         assert text in table
+
+
+def test_what_changed_is_told_while_a_change_stands(panel):
+    shown = "print(panel._changes.value)"
+    assert panel.run(shown).printed == "\n"
+    _press(panel, "bf16")  # left out
+    assert panel.run(shown).printed == "\n"
+    _press(panel, "int8-dynamic")
+    told = panel.run(shown).printed
+    # a summary is reached by the keyboard, and is one sentence
+    assert "<details" in told
+    assert re.search(r"<summary><strong>What changed:</strong> [^<]*<code>Net</code>[^<]*4\.2x faster", told)
+    _press(panel, "undo")
+    assert panel.run(shown).printed == "\n"
 
 
 def test_equivalent_source_is_offered_while_a_change_stands(panel):

@@ -18,6 +18,15 @@ from jupyter_optim.session import watch
 from tests.zoo.timings import short_timings
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    """On a busy machine, threads that wait for each other take longer than what they do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Slow(Dataset):  # type: ignore[type-arg]
     """Items that take a while to come."""
 

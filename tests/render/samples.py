@@ -11,6 +11,8 @@ from jupyter_optim.report import (
     Flops,
     Gpu,
     Hardware,
+    Holder,
+    HolderKind,
     InputSpec,
     Interval,
     Latency,
@@ -18,12 +20,15 @@ from jupyter_optim.report import (
     Memory,
     ModuleRow,
     Op,
+    Phase,
+    PhasePart,
     Quality,
     Recommendation,
     Report,
     Signature,
     StepRecord,
     Trace,
+    Training,
     WorkloadInfo,
 )
 
@@ -305,10 +310,41 @@ def hostile() -> Report:
     return replace(
         report, workload=work, ops=(op, *report.ops), modules=(row, *report.modules), history=(*report.history, bad),
         lines=(line, replace(line, source=EVIL)), findings=(finding,), recommendations=(advice,), partial=EVIL,
-        cell=f"%%optimize\n{EVIL}\n</pre></td></table>\n\n\nx = 1", energy=Energy(energy_j=nan, status="measured", method=EVIL),
+        training=replace(training(EVIL), phases=training(EVIL).phases[:1]), cell=f"%%optimize\n{EVIL}\n</pre></td></table>\n\n\nx = 1", energy=Energy(energy_j=nan, status="measured", method=EVIL),
         environment=replace(ENVIRONMENT, cpu_model=EVIL, gpus=(Gpu(index=0, name=EVIL, uuid=None, memory_bytes=None,
                                                                    driver=None),)),
     )  # fmt: skip
+
+
+def training(line: str = "this cell:4") -> Training:
+    """Steps of 40 ms with Adam, whose forward and backward are mostly of `line`."""
+
+    def parts(ms: float, *named: tuple[str, float]) -> tuple[PhasePart, ...]:
+        return tuple(PhasePart(name=name, ms=ms * share, share=share) for name, share in named)
+
+    layers = (("encoder.layer.0", 0.7), ("", 0.1))
+    phases = (
+        Phase(name="forward", ms=10.0, share=0.25, ops=412.0, top_ops=parts(10, ("aten::addmm", 0.6), ("aten::gelu", 0.2)),
+              top_modules=parts(10, *layers), top_lines=parts(10, (line, 0.98)), peak_bytes=30_000_000),
+        Phase(name="backward", ms=20.0, share=0.5, ops=900.0, top_ops=parts(20, ("aten::mm", 0.8)),
+              top_modules=parts(20, *layers), top_lines=parts(20, (line, 0.97)), peak_bytes=52_000_000),
+        Phase(name="optimizer", ms=8.0, share=0.2, ops=140.0, top_ops=parts(8, ("aten::addcdiv_", 0.4)),
+              top_lines=parts(8, ("this cell:7", 1.0)), peak_bytes=50_000_000),
+        Phase(name="other", ms=2.0, share=0.05, ops=None),
+    )  # fmt: skip
+    held: tuple[tuple[HolderKind, int], ...] = (
+        ("optimizer state", 40_000_000), ("weights", 20_000_000), ("gradients", 20_000_000), ("activations", 11_000_000),
+    )  # fmt: skip
+    return Training(
+        steps=6, step_ms=40.0, phases=phases, method="torch's own ranges in a trace of 6 steps",
+        reason="no `DataLoader` was seen: getting the data is in the rest", peak_bytes=91_000_000,
+        at_peak=tuple(Holder(kind=kind, bytes=size, blocks=12) for kind, size in held),
+    )  # fmt: skip
+
+
+def trained() -> Report:
+    """A cell that trains."""
+    return msgspec.structs.replace(bert(), training=training())
 
 
 def huge(rows: int = 2000) -> Report:
@@ -352,5 +388,5 @@ def all_samples() -> dict[str, Report]:
     """Every sample by name."""
     return {
         "bert": bert(), "bert_after": bert_after(), "tiny": tiny(), "unknown": unknown(), "hostile": hostile(),
-        "huge": huge(), "long_history": long_history(),
+        "huge": huge(), "long_history": long_history(), "trained": trained(),
     }  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from jupyter_optim.analysis.speedups import possible
 from jupyter_optim.report import Interval, Report
 
 UNSURE = 0.25
@@ -14,7 +15,6 @@ UNSURE = 0.25
 
 _FEW = 6
 """Below 6 repeats not even the fastest and the slowest enclose the median with 95%: 1 - 2 * 0.5^5 is 94%."""
-_IMPOSSIBLE = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,6 @@ class Side:
         )
         rows = msgspec.structs.replace(report, ops=tuple(ops), modules=tuple(modules))
         return replace(self, report=rows, total_ms=total, rest_ms=(traced - in_ops) * scale, scale=scale)
-
-
-def possible(value: float | None) -> float | None:
-    """`value`, or None if it cannot be the time of a call: NaN, 0, or 30,000 years."""
-    return value if value is not None and 1 / _IMPOSSIBLE <= value <= _IMPOSSIBLE else None
 
 
 def time_or_0(value: float | None) -> float:

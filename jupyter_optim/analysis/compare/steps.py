@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jupyter_optim.analysis.compare.side import possible
+from jupyter_optim.analysis.speedups import inverse, product
 from jupyter_optim.report import Interval, Report, StepRecord
 
 
@@ -34,25 +33,11 @@ def steps_between(before: Report, after: Report) -> Between | None:
     # a history grows, and later its steps may be undone
     ages = [(len(steps), sum(step.undone for step in steps)) for steps in histories]
     labels = [tuple(step.label for step in steps) for steps in (added, removed)]
-    return Between(labels[0], labels[1], _speedup(added, removed), ages[1] >= ages[0])
+    speedup = product([*(step.speedup for step in added), *(inverse(step.speedup) for step in removed)])
+    return Between(labels[0], labels[1], speedup, ages[1] >= ages[0])
 
 
 def _same(a: StepRecord, b: StepRecord) -> bool:
     """Whether two entries are one; its wall time is as good as a name, and JSON keeps six digits of it."""
     alike = (a.technique, a.label, a.verdict) == (b.technique, b.label, b.verdict)
     return alike and math.isclose(a.took_s, b.took_s, rel_tol=1e-4)
-
-
-def _speedup(added: Sequence[StepRecord], removed: Sequence[StepRecord]) -> Interval | None:
-    """The steps' speed-ups multiplied; as the ends are multiplied too, this claims too little, not too much."""
-    factors = []
-    for step in (*added, *removed):
-        found = step.speedup
-        if found is None or None in map(possible, (found.low, found.median, found.high)):
-            return None
-        factors.append((found.low, found.median, found.high))
-    ups, downs = factors[: len(added)], factors[len(added) :]
-    factors = ups + [(1 / high, 1 / median, 1 / low) for low, median, high in downs]
-    low, median, high = sorted(math.prod(ends) for ends in zip(*factors, strict=True))
-    known = possible(low) and possible(high)
-    return Interval(low=low, median=median, high=high) if known else None

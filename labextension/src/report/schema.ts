@@ -454,7 +454,7 @@ export interface Stream {
 
 /** Time in which no stream worked, by what kept it. */
 export interface Idle {
-  readonly reason: 'before and after' | 'data loading' | 'dependency' | 'launch' | 'synchronisation';
+  readonly reason: 'after the last' | 'before the first' | 'between kernels' | 'data loading' | 'launch' | 'synchronisation' | 'unknown';
   readonly ms: number;
   readonly share: number;
   readonly gaps: number;
@@ -464,13 +464,15 @@ export interface Idle {
 
 /** The compiled parts of a model. */
 export interface Compiled {
-  readonly graphs: number;
+  readonly graphs: number | null;
   readonly breaks: ReadonlyArray<GraphBreak>;
   readonly compiled_ms: number | null;
   readonly share: number | null;
   readonly recompiles: number | null;
   readonly kernels: ReadonlyArray<FusedKernel>;
   readonly method: string;
+  readonly recompile_reasons?: ReadonlyArray<string>;
+  readonly skipped?: ReadonlyArray<GraphBreak>;
   readonly reason?: string | null;
 }
 
@@ -494,16 +496,17 @@ export interface FusedKernel {
 export interface Unseen {
   readonly workers: ReadonlyArray<Worker>;
   readonly cpu_s: number;
-  readonly share: number;
+  readonly share: number | null;
   readonly method: string;
   readonly reason?: string | null;
 }
 
-/** A thread or a process that worked during the cell's run, and is in none of the ops and lines. */
+/** Threads or processes of one name that worked during the cell's run, and are in none of the ops and lines. */
 export interface Worker {
   readonly name: string;
   readonly process: boolean;
   readonly cpu_s: number;
+  readonly count?: number | null;
 }
 
 /** The most that this machine can do, measured. */
@@ -1038,7 +1041,7 @@ export const DEFINITIONS: Definitions = {
     type: 'object',
     required: ["reason", "ms", "share", "gaps"],
     properties: {
-      reason: {"enum": ["before and after", "data loading", "dependency", "launch", "synchronisation"]},
+      reason: {"enum": ["after the last", "before the first", "between kernels", "data loading", "launch", "synchronisation", "unknown"]},
       ms: {"type": "number"},
       share: {"type": "number"},
       gaps: {"type": "number"},
@@ -1050,13 +1053,15 @@ export const DEFINITIONS: Definitions = {
     type: 'object',
     required: ["graphs", "breaks", "compiled_ms", "share", "recompiles", "kernels", "method"],
     properties: {
-      graphs: {"type": "number"},
+      graphs: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       breaks: {"type": "array", "items": {"$ref": "#/$defs/GraphBreak"}},
       compiled_ms: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       share: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       recompiles: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
       kernels: {"type": "array", "items": {"$ref": "#/$defs/FusedKernel"}},
       method: {"type": "string"},
+      recompile_reasons: {"type": "array", "items": {"type": "string"}},
+      skipped: {"type": "array", "items": {"$ref": "#/$defs/GraphBreak"}},
       reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
     }
   },
@@ -1086,7 +1091,7 @@ export const DEFINITIONS: Definitions = {
     properties: {
       workers: {"type": "array", "items": {"$ref": "#/$defs/Worker"}},
       cpu_s: {"type": "number"},
-      share: {"type": "number"},
+      share: {"anyOf": [{"type": "number"}, {"type": "null"}]},
       method: {"type": "string"},
       reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
     }
@@ -1097,7 +1102,8 @@ export const DEFINITIONS: Definitions = {
     properties: {
       name: {"type": "string"},
       process: {"type": "boolean"},
-      cpu_s: {"type": "number"}
+      cpu_s: {"type": "number"},
+      count: {"anyOf": [{"type": "integer"}, {"type": "null"}]}
     }
   },
   Peaks: {

@@ -1,0 +1,100 @@
+"""Hooks around every module call of this process, which compiled code does not get to see."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import nn
+from torch.nn.modules import module as hooks
+
+from jupyter_optim.quiet import hooks_allowed
+
+Before = Callable[[nn.Module, tuple[Any, ...]], None]
+After = Callable[..., None]
+"""Given the module, its positional inputs, and, of a call that did not raise, its keyword inputs and its output."""
+
+
+class ModuleHooks:
+    """While it is entered, `before` and `after` are called around each call of a `torch.nn.Module`.
+
+    Code that `torch.compile` makes while global hooks are in place has them in it, and asks at each call whether they
+    still are: without them it would be compiled again, which may take a minute. So they are taken off while something
+    is compiled. And they would be compiled themselves where they are called from within a compiled module; so they
+    are marked as not to be.
+
+    Where PyTorch's compiler is loaded later than this is entered, it is noticed at the next call of a module that is
+    not within compiled code.
+    """
+
+    def __init__(self, before: Before, after: After) -> None:
+        self._before, self._after = before, after
+        self._handles: list[Any] = []
+        self._compiler: Any = None
+        self._entered = False
+
+    def __enter__(self) -> Self:
+        self._allowed = hooks_allowed()
+        self._allowed.__enter__()
+        self._entered = True
+        self._meet_compiler()
+        self._put_on()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered = False
+        self._take_off()
+        if self._compiler is not None:
+            self._compiler.remove_start_callback(self._take_off)
+            self._compiler.remove_end_callback(self._put_on)
+            self._compiler = None
+        self._allowed.__exit__(None, None, None)
+
+    @property
+    def within_compiled(self) -> bool:
+        """Whether the hooks are called for a module that was compiled by its method `compile()`."""
+        return self._compiler is not None
+
+    def _meet_compiler(self) -> bool:
+        """Have the compiler tell when it works, if it is loaded now."""
+        dynamo = sys.modules.get("torch._dynamo")
+        handler = getattr(dynamo, "callback_handler", None)
+        disable = getattr(dynamo, "disable", None)
+        if handler is None or disable is None:
+            return False
+        self._compiler = handler
+        self._before, self._after = disable(self._before), disable(self._after)
+        handler.register_start_callback(self._take_off)
+        handler.register_end_callback(self._put_on)
+        return True
+
+    def _waiting(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Stands in for `before` until the compiler is loaded."""
+        if torch.compiler.is_compiling():
+            return
+        if self._meet_compiler():
+            self._take_off()
+            self._put_on()
+        self._before(module, args)
+
+    def _put_on(self, *_: Any) -> None:
+        if self._handles or not self._entered:
+            return
+        before = self._waiting if self._compiler is None else self._before
+        self._handles = [
+            hooks.register_module_forward_pre_hook(before),
+            hooks.register_module_forward_hook(self._after, with_kwargs=True, always_call=True),
+        ]
+
+    def _take_off(self, *_: Any) -> None:
+        for handle in self._handles:
+            handle.remove()
+            # torch forgets these, and then warns at each call of a compiled model that there are hooks
+            for name in ("_global_forward_hooks_with_kwargs", "_global_forward_hooks_always_called"):
+                getattr(hooks, name, {}).pop(handle.id, None)
+        self._handles = []
