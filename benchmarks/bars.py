@@ -21,8 +21,8 @@ from benchmarks.reading import reading
 from benchmarks.sums import sums
 from benchmarks.timing import Result, seconds, spread
 from benchmarks.trace_file import trace_file
-from jupyter_optim.profiling.op_table import by_name
-from jupyter_optim.profiling.record import Recorder
+from jupyter_optim.profiling.ops.op_table import by_name
+from jupyter_optim.profiling.trace.record import Recorder
 from jupyter_optim.session import watch
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.graft import CARRIED, Graft

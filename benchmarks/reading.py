@@ -13,7 +13,7 @@ import jupyter_optim as jo
 from benchmarks.timing import Result, seconds, spread
 from benchmarks.traced import Traced, trace, zoo_workload
 from jupyter_optim.analysis.findings import find
-from jupyter_optim.profiling.measure import memory_of
+from jupyter_optim.profiling.memory.of_model import memory_of
 from jupyter_optim.report import Report
 from tests.zoo import named
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.timing import Result, quartiles
 from benchmarks.traced import trace, zoo_workload
-from jupyter_optim.profiling.user_code import Cell
+from jupyter_optim.profiling.lines.user_code import Cell
 from jupyter_optim.session import watch
 from tests.zoo import ENTRIES, Entry
 from tests.zoo.timings import short_timings

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from jupyter_optim.profiling.annotate import ModuleRanges
-from jupyter_optim.profiling.attribute import Attribution, attribute
-from jupyter_optim.profiling.line_rows import LineRows, line_rows, name_of
-from jupyter_optim.profiling.line_times import line_times
-from jupyter_optim.profiling.lines import LineRanges
-from jupyter_optim.profiling.measure import recording
-from jupyter_optim.profiling.record import Recorder
-from jupyter_optim.profiling.trace import Columns
-from jupyter_optim.profiling.user_code import UserCode
+from jupyter_optim.profiling.lines.ranges import LineRanges
+from jupyter_optim.profiling.lines.rows import LineRows, line_rows, name_of
+from jupyter_optim.profiling.lines.times import line_times
+from jupyter_optim.profiling.lines.user_code import UserCode
+from jupyter_optim.profiling.ops.attribute import Attribution, attribute
+from jupyter_optim.profiling.replay import recording
+from jupyter_optim.profiling.trace.annotate import ModuleRanges
+from jupyter_optim.profiling.trace.columns import Columns
+from jupyter_optim.profiling.trace.record import Recorder
 from jupyter_optim.workload import Workload
 from tests.zoo import Entry
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from jupyter_optim.errors import InvalidOption, nearest
-from jupyter_optim.profiling.tensorboard import TRACE_ENDINGS
+from jupyter_optim.profiling.trace.tensorboard import TRACE_ENDINGS
 from jupyter_optim.report import Goal
 
 HELP = """\

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from jupyter_optim.profiling.user_code import Cell
+from jupyter_optim.profiling.lines.user_code import Cell
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -13,7 +13,7 @@ from jupyter_optim.errors import InvalidModel, InvalidOption, OptimError, neares
 from jupyter_optim.notebook import arguments, cell
 from jupyter_optim.notebook.arguments import Arguments
 from jupyter_optim.notebook.cells import CellNames
-from jupyter_optim.profiling.user_code import name_cells_by
+from jupyter_optim.profiling.lines.user_code import name_cells_by
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from jupyter_optim.errors import InvalidReport
-from jupyter_optim.profiling.attribute import Attribution, attribute_calls
-from jupyter_optim.profiling.labels import Labels, ModuleLabel
-from jupyter_optim.profiling.phases import training_of
-from jupyter_optim.profiling.trace import FOREIGN_MODULE, Columns, Ints, Kind
-from jupyter_optim.profiling.trace_file import DeviceProperties, TraceFile
-from jupyter_optim.profiling.trace_reader import columns_of
+from jupyter_optim.profiling.ops.attribute import Attribution, attribute_calls
+from jupyter_optim.profiling.trace.columns import FOREIGN_MODULE, Columns, Ints, Kind
+from jupyter_optim.profiling.trace.file import DeviceProperties, TraceFile
+from jupyter_optim.profiling.trace.labels import Labels, ModuleLabel
+from jupyter_optim.profiling.trace.reader import columns_of
+from jupyter_optim.profiling.training.phases import training_of
 from jupyter_optim.report import (
     Energy,
     Environment,

@@ -12,7 +12,7 @@ from torch import nn
 from jupyter_optim.compiled_call import compiled_call
 from jupyter_optim.errors import NotApplicable, OptimError
 from jupyter_optim.guard import affordable, undisturbed, versions
-from jupyter_optim.profiling.memory import weights_bytes
+from jupyter_optim.profiling.memory.of_model import weights_bytes
 from jupyter_optim.profiling.paired import PairedTiming, time_pair
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import (

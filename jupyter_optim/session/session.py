@@ -18,7 +18,9 @@ from jupyter_optim.analysis.findings import find
 from jupyter_optim.analysis.roofline import placed
 from jupyter_optim.errors import Cancelled, InvalidOption, NotApplicable, OptimError
 from jupyter_optim.guard import rng_kept, versions
-from jupyter_optim.profiling.measure import Measurement, Source, measure, write_trace
+from jupyter_optim.profiling.measure import Measurement, measure
+from jupyter_optim.profiling.replay import write_trace
+from jupyter_optim.profiling.source import Source
 from jupyter_optim.progress import Listener, Progress
 from jupyter_optim.quality import Evaluate, MaxDrop, fidelity
 from jupyter_optim.report import Goal, Recommendation, Report

@@ -11,7 +11,7 @@ from torch import nn
 
 from jupyter_optim.capture import Capture
 from jupyter_optim.errors import InvalidOption, OptimError
-from jupyter_optim.profiling.measure import Source
+from jupyter_optim.profiling.source import Source
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import Evaluate
 from jupyter_optim.report import Goal

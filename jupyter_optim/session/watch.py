@@ -16,18 +16,18 @@ from torch import nn
 
 from jupyter_optim.capture import Capture, Root
 from jupyter_optim.hardware.bystanders import Bystanders
-from jupyter_optim.profiling.annotate import ModuleRanges
-from jupyter_optim.profiling.labels import Labels
-from jupyter_optim.profiling.line_rows import LineRows, line_rows, name_of, no_lines
-from jupyter_optim.profiling.line_times import LineTimes, line_times, with_samples
-from jupyter_optim.profiling.lines import LineRanges
-from jupyter_optim.profiling.measure import EVENT_BUDGET, CellRun, CellTrace, Source
-from jupyter_optim.profiling.memory_blocks import blocks_of, without_blocks
-from jupyter_optim.profiling.phases import training_of
-from jupyter_optim.profiling.record import Recorder
-from jupyter_optim.profiling.stack_sampler import Place, StackSampler
-from jupyter_optim.profiling.trace import Columns, Kind
-from jupyter_optim.profiling.user_code import CellOf, UserCode
+from jupyter_optim.profiling.lines.ranges import LineRanges
+from jupyter_optim.profiling.lines.rows import LineRows, line_rows, name_of, no_lines
+from jupyter_optim.profiling.lines.stack_sampler import Place, StackSampler
+from jupyter_optim.profiling.lines.times import LineTimes, line_times, with_samples
+from jupyter_optim.profiling.lines.user_code import CellOf, UserCode
+from jupyter_optim.profiling.memory.blocks import blocks_of, without_blocks
+from jupyter_optim.profiling.source import EVENT_BUDGET, CellRun, CellTrace, Source
+from jupyter_optim.profiling.trace.annotate import ModuleRanges
+from jupyter_optim.profiling.trace.columns import Columns, Kind
+from jupyter_optim.profiling.trace.labels import Labels
+from jupyter_optim.profiling.trace.record import Recorder
+from jupyter_optim.profiling.training.phases import training_of
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import Evaluate
 from jupyter_optim.session.session import Session

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jupyter_optim.profiling.annotate import TensorShape
+from jupyter_optim.profiling.trace.annotate import TensorShape
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import MaxDrop
 from jupyter_optim.report import Report

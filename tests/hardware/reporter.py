@@ -23,7 +23,7 @@ from torch import nn
 import jupyter_optim as jo
 from jupyter_optim.hardware.energy import energy_of
 from jupyter_optim.hardware.match import watched
-from jupyter_optim.profiling import measure
+from jupyter_optim.profiling import clean
 from jupyter_optim.report import Report
 
 UUIDS = {"mig": "11111111-aaaa-bbbb-cccc-111111111111", "two": "87654321-aaaa-bbbb-cccc-123456789abc"}
@@ -65,8 +65,8 @@ def on_gpu(machine: str) -> ExitStack:
 
     faked = ExitStack()
     faked.enter_context(mock.patch.object(torch.cuda, "get_device_properties", properties))
-    faked.enter_context(mock.patch.object(measure, "watched", watched_there))
-    faked.enter_context(mock.patch.object(measure, "energy_of", metered_there))
+    faked.enter_context(mock.patch.object(clean, "watched", watched_there))
+    faked.enter_context(mock.patch.object(clean, "energy_of", metered_there))
     return faked
 
 

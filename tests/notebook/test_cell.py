@@ -163,7 +163,7 @@ def test_the_engine_gets_the_cell_as_the_editor_shows_it(faked):
     seen = faked.run("seen = Watch.seen[-1]; print(repr(seen.cell)); print(seen.lines)\nimport linecache")
     assert seen.printed == f"{source!r}\nFalse\n"
     own = "[name for name in linecache.cache if seen.cell_of(name) == Cell('this cell')]"
-    faked.run("from jupyter_optim.profiling.user_code import Cell")
+    faked.run("from jupyter_optim.profiling.lines.user_code import Cell")
     assert faked.run(f"[linecache.getline(name, 5) for name in {own}]").result == "['net(x)\\n']"
 
 

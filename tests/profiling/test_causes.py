@@ -13,14 +13,14 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from jupyter_optim.profiling.annotate import ModuleRanges
-from jupyter_optim.profiling.attribute import attribute_calls
-from jupyter_optim.profiling.causes import Causes, is_node
-from jupyter_optim.profiling.labels import Labels, ModuleLabel
-from jupyter_optim.profiling.line_times import line_times
-from jupyter_optim.profiling.record import Recorder
-from jupyter_optim.profiling.trace import Columns, Kind
-from jupyter_optim.profiling.trace_reader import read
+from jupyter_optim.profiling.lines.times import line_times
+from jupyter_optim.profiling.ops.attribute import attribute_calls
+from jupyter_optim.profiling.trace.annotate import ModuleRanges
+from jupyter_optim.profiling.trace.causes import Causes, is_node
+from jupyter_optim.profiling.trace.columns import Columns, Kind
+from jupyter_optim.profiling.trace.labels import Labels, ModuleLabel
+from jupyter_optim.profiling.trace.reader import read
+from jupyter_optim.profiling.trace.record import Recorder
 
 
 def recorded(work: Callable[[], object]) -> tuple[Causes, list[nn.Module]]:

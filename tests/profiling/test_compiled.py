@@ -21,11 +21,11 @@ from torch import nn
 from torch.nn.modules import module as global_hooks
 
 import jupyter_optim as jo
-from jupyter_optim.profiling.compiled import compiled_parts
-from jupyter_optim.profiling.compiled_trace import Seen
-from jupyter_optim.profiling.fused_kernels import GraphSource, ops_of
-from jupyter_optim.profiling.trace_reader import read
-from jupyter_optim.profiling.user_code import Cell, UserCode, name_cells_by
+from jupyter_optim.profiling.compiled.kernels import GraphSource, ops_of
+from jupyter_optim.profiling.compiled.parts import compiled_parts
+from jupyter_optim.profiling.compiled.regions import Seen
+from jupyter_optim.profiling.lines.user_code import Cell, UserCode, name_cells_by
+from jupyter_optim.profiling.trace.reader import read
 from jupyter_optim.report import Compiled, Report
 from jupyter_optim.session import watch
 from tests.profiling.made_up_gpu import MadeUpGpu

@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from jupyter_optim.profiling.flops import Cost, OpSignature, cost_of, counted, innermost
-from jupyter_optim.profiling.formulas.sequences import ATTENTION, AttentionInputs
+from jupyter_optim.profiling.ops.flops import Cost, OpSignature, cost_of, counted, innermost
+from jupyter_optim.profiling.ops.formulas.sequences import ATTENTION, AttentionInputs
 
 PRODUCTS = {"matmul", "conv", "attention", "rnn"}
 ANY: Any = ...
@@ -598,7 +598,7 @@ TYPES: list[Any] = [
 
 
 def names() -> list[str]:
-    from jupyter_optim.profiling.flops import _FORMULAS, _OPAQUE
+    from jupyter_optim.profiling.ops.flops import _FORMULAS, _OPAQUE
 
     return [*_FORMULAS, *_OPAQUE, "", "aten::", "_", "aten::nope_"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import jupyter_optim as jo
-from jupyter_optim.profiling.line_times import line_times
-from jupyter_optim.profiling.tensor_cores import uses_tensor_cores
-from jupyter_optim.profiling.trace_reader import read
+from jupyter_optim.profiling.gpu.tensor_cores import uses_tensor_cores
+from jupyter_optim.profiling.lines.times import line_times
+from jupyter_optim.profiling.trace.reader import read
 from jupyter_optim.report import GpuTime, Report
 from tests.profiling.made_up_gpu import MadeUpGpu
 
@@ -226,6 +226,16 @@ def test_a_kernels_time_belongs_to_the_line_that_launched_it(tmp_path: Path) -> 
     # nothing is lost: the three ranges follow each other on the host
     ranges = [event["dur"] for event in made.events if event["name"].startswith("jo:")]
     assert whole == pytest.approx(sum(ranges) * 1e3)
+
+
+def test_waiting_in_no_line_is_the_time_of_the_line_that_launched(tmp_path: Path) -> None:
+    made = MadeUpGpu()
+    with made.range("jo:line:0"), made.op("aten::mm"):
+        made.launch("sgemm", 300.0)
+    made.wait("cudaDeviceSynchronize")
+    found = line_times(read(made.save(tmp_path / "lines.json")), [("cell", 2)])
+    # the host waited from 109.5 to 410.5, the kernel ran until 409.5
+    assert found.own["cell", 2] == pytest.approx((9.5 + 300.0) * 1e3)
 
 
 def test_streams_share_the_time_that_the_host_waits(tmp_path: Path) -> None:

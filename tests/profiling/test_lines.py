@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 import jupyter_optim as jo
-from jupyter_optim.profiling.lines import LineRanges
-from jupyter_optim.profiling.user_code import Cell, UserCode
+from jupyter_optim.profiling.lines.ranges import LineRanges
+from jupyter_optim.profiling.lines.user_code import Cell, UserCode
 from jupyter_optim.report import Line, Report
 from jupyter_optim.session import watch
 from tests.zoo.timings import short_timings

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import jupyter_optim as jo
-from jupyter_optim.profiling.annotate import ModuleRanges
-from jupyter_optim.profiling.memory_trace import Peak, peak_of
-from jupyter_optim.profiling.record import Recorder
+from jupyter_optim.profiling.memory.peak import Peak, peak_of
+from jupyter_optim.profiling.trace.annotate import ModuleRanges
+from jupyter_optim.profiling.trace.record import Recorder
 from tests.zoo.timings import short_timings
 
 MB = 4 * 256 * 1024

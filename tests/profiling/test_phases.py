@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from jupyter_optim.profiling.annotate import ModuleRanges
-from jupyter_optim.profiling.phases import training_of
-from jupyter_optim.profiling.record import Recorder
+from jupyter_optim.profiling.trace.annotate import ModuleRanges
+from jupyter_optim.profiling.trace.record import Recorder
+from jupyter_optim.profiling.training.phases import training_of
 from jupyter_optim.report import Report, Training
 from jupyter_optim.session import watch
 from tests.zoo.timings import short_timings

@@ -13,7 +13,7 @@ from torch import nn
 
 import jupyter_optim as jo
 from jupyter_optim.errors import OptimError
-from jupyter_optim.profiling.tensorboard import for_viewers, leave_trace, trace_file
+from jupyter_optim.profiling.trace.tensorboard import for_viewers, leave_trace, trace_file
 
 
 class Net(nn.Module):

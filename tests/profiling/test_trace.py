@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from jupyter_optim.errors import InvalidReport
-from jupyter_optim.profiling.annotate import ModuleRanges
-from jupyter_optim.profiling.attribute import attribute
-from jupyter_optim.profiling.op_table import by_name
-from jupyter_optim.profiling.record import Recorder
-from jupyter_optim.profiling.trace import nesting
-from jupyter_optim.profiling.trace_reader import read
+from jupyter_optim.profiling.ops.attribute import attribute
+from jupyter_optim.profiling.ops.op_table import by_name
+from jupyter_optim.profiling.trace.annotate import ModuleRanges
+from jupyter_optim.profiling.trace.columns import nesting
+from jupyter_optim.profiling.trace.reader import read
+from jupyter_optim.profiling.trace.record import Recorder
 
 
 def nested(rng: np.random.Generator, low: int, high: int, depth: int) -> list[tuple[int, int]]:

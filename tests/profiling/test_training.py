@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset
 
-from jupyter_optim.profiling.user_code import Cell
+from jupyter_optim.profiling.lines.user_code import Cell
 from jupyter_optim.report import Phase, Report, Training
 from jupyter_optim.session import watch
 from tests.zoo.timings import short_timings

@@ -1,0 +1,149 @@
+"""Calls of a model under the profiler, and what their trace tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jupyter_optim import tree
+from jupyter_optim.errors import InvalidInputs, OptimError
+from jupyter_optim.guard import affordable, undisturbed
+from jupyter_optim.profiling.compiled.parts import compiled_parts, scaled
+from jupyter_optim.profiling.latency import synchronizer
+from jupyter_optim.profiling.lines.ranges import LineRanges
+from jupyter_optim.profiling.lines.rows import LineRows, line_rows, name_of, no_lines
+from jupyter_optim.profiling.lines.times import line_times
+from jupyter_optim.profiling.lines.user_code import UserCode
+from jupyter_optim.profiling.ops.attribute import NOTHING, Attribution, attribute
+from jupyter_optim.profiling.source import CellTrace, TraceOf
+from jupyter_optim.profiling.trace.annotate import ModuleRanges, step_range
+from jupyter_optim.profiling.trace.labels import Labels
+from jupyter_optim.profiling.trace.record import Recorder
+from jupyter_optim.profiling.trace.tensorboard import trace_file
+from jupyter_optim.progress import Progress
+from jupyter_optim.report import Compiled, Latency
+from jupyter_optim.workload import Workload
+
+_CALLS = 3
+_LONGEST_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What a trace of some calls tells of one."""
+
+    attribution: Attribution
+    ranges: ModuleRanges
+    lines: LineRows
+    compiled: Compiled | None = None
+
+    def scaled(self, median_ms: float | None) -> Traced:
+        """The same shares of a call of `median_ms`; an accelerator's times stay what they are."""
+        call_ms, on_device = self.attribution.call_ms, self.attribution.gpu is not None
+        factor = median_ms / call_ms if median_ms and call_ms and not on_device else 1.0
+        return replace(
+            self, attribution=self.attribution.scaled(median_ms), lines=self.lines.scaled(median_ms),
+            compiled=scaled(self.compiled, factor),
+        )  # fmt: skip
+
+
+def traced(workload: Workload, latency: Latency, file: Path | None = None) -> Traced:
+    """Record a few replays with a range for each module call, and for each line of the user's.
+
+    Args:
+        workload: what is called.
+        latency: how long a call takes, which says how many are recorded.
+        file: where to leave the trace.
+    """
+    ranges, code = ModuleRanges(), UserCode()
+    reason = Recorder.obstacle()
+    if reason is not None:
+        compiled = compiled_parts(None, (), workload.model, code, missing=reason)
+        return Traced(NOTHING, ranges, no_lines(reason), compiled)
+    usual_s = (latency.median_ms or 0.0) / 1e3
+    calls = max(1, min(_CALLS, int(_LONGEST_S / max(usual_s, 1e-6))))
+    inputs = [workload.fresh_inputs() for _ in range(calls)]
+    recorder, lines = Recorder(memory=True, shapes=True), LineRanges(code)
+    synchronize = synchronizer(workload.device)
+    with workload.mode.applied(workload.model), ranges, recording(recorder), lines:
+        for number, (args, kwargs) in enumerate(inputs):
+            with step_range(number), ranges.root(workload.model):
+                workload.call(workload.model, args, kwargs)
+                synchronize()
+    names = [name_of(place, code) for place in lines.lines]
+    labels = Labels.of(ranges.modules, workload.model, names)
+    columns = recorder.columns(keep=file, name_of=labels.name_of)
+    attribution = attribute(columns, ranges.modules, workload.model, names)
+    compiled = compiled_parts(columns, ranges.modules, workload.model, code)
+    if lines.obstacle is not None or attribution.call_ms is None:
+        reason = lines.obstacle or "the trace holds no complete call of the model"
+        return Traced(attribution, ranges, no_lines(reason), compiled)
+    rows = line_rows(
+        line_times(columns, lines.lines), code, total_ns=attribution.call_ms * attribution.calls * 1e6,
+        executions=attribution.calls, estimated=False,
+        method=f"a range for each line that ran, in a trace of {attribution.calls} calls",
+    )  # fmt: skip
+    return Traced(attribution, ranges, rows, compiled)
+
+
+def write_trace(workload: Workload, latency: Latency, path: Path, progress: Progress) -> Path:
+    """Call the model some times more, and leave a trace of that, with its modules, lines and steps.
+
+    Args:
+        workload: what is called; the model is as before afterwards.
+        latency: how long a call takes, which says how many are recorded.
+        path: a file that ends in ``.json`` or ``.json.gz``, or a log folder of TensorBoard.
+        progress: told what is done.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        OptimError: the model cannot be called again, or nothing can be recorded or written now.
+    """
+    progress.report(f"Tracing {type(workload.model).__name__}")
+    obstacle = workload.obstacle or Recorder.obstacle()
+    if obstacle is not None:
+        raise OptimError(f"No trace was made: {obstacle}.")
+    file = trace_file(path, type(workload.model).__name__)
+    with workload.undisturbed(workload.model):
+        traced(workload, latency, file)
+    return file
+
+
+def first_call(workload: Workload) -> tuple[Workload, TraceOf | None]:
+    """Call a model that was given with its inputs, and record that: it may be the only call there is.
+
+    Raises:
+        InvalidInputs: the model raises on these inputs.
+    """
+    model, (args, kwargs) = workload.model, tree.clone((workload.args, workload.kwargs))
+    recorder = Recorder(memory=True) if Recorder.obstacle() is None else None
+    ranges = ModuleRanges()
+    with undisturbed(model, parameters=affordable(model)), workload.mode.applied(model), ranges:
+        began = time.perf_counter()
+        try:
+            with recording(recorder), ranges.root(model):
+                workload.call(model, args, kwargs)
+        except Exception as error:
+            raise InvalidInputs(
+                f"{type(model).__name__} raises {type(error).__name__} on these inputs: {error}"
+            ) from error
+        took_ms = (time.perf_counter() - began) * 1e3
+    workload = replace(workload, call_ms=(took_ms,))
+    return workload, None if recorder is None else (lambda: CellTrace(recorder.columns(), ranges))
+
+
+@contextmanager
+def recording(recorder: Recorder | None) -> Iterator[None]:
+    """`recorder` runs meanwhile, if there is one."""
+    if recorder is not None:
+        recorder.start()
+    try:
+        yield
+    finally:
+        if recorder is not None:
+            recorder.stop()

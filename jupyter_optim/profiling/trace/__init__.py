@@ -1,0 +1,1 @@
+"""A profiler's trace: recorded, read, and as columns."""

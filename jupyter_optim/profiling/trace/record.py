@@ -1,0 +1,73 @@
+"""Run PyTorch's profiler for a while, quietly, and read what it saw."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jupyter_optim.profiling.trace.columns import Columns
+from jupyter_optim.profiling.trace.reader import read
+from jupyter_optim.profiling.trace.tensorboard import for_viewers, leave_trace
+
+
+class Recorder:
+    """One recording: `start`, run the code in the same thread, `stop`.
+
+    It uses `torch.autograd.profiler.profile`, the engine below `torch.profiler.profile`: the latter imports
+    the whole of inductor when it starts (2.2 s seen), and post-processes what is not asked for.
+    """
+
+    def __init__(self, *, memory: bool, shapes: bool = False) -> None:
+        # kineto writes to stderr at every profile, and ipykernel shows it in the cell; it reads this once
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+        from torch.autograd.profiler import profile  # noqa: PLC0415 (after the line above)
+
+        device = "cuda" if torch.cuda.is_available() else None
+        self._profiler: Any = profile(use_kineto=True, use_cpu=True, use_device=device, profile_memory=memory,
+                                      record_shapes=shapes)  # fmt: skip
+        self._running = False
+
+    @staticmethod
+    def obstacle() -> str | None:
+        """Why no recording can be made now, or None."""
+        if torch._C._autograd._profiler_enabled():  # noqa: SLF001 (there is no public way to ask)
+            return "another PyTorch profiler was running"
+        return None
+
+    @property
+    def running(self) -> bool:
+        return self._running
+
+    def start(self) -> None:
+        """Begin to record, in this thread."""
+        self._profiler.__enter__()
+        self._running = True
+
+    def stop(self) -> None:
+        """End the recording; again does nothing. Must be called in the thread that started it."""
+        if self._running:
+            self._running = False
+            self._profiler.__exit__(None, None, None)
+
+    def columns(self, *, keep: Path | None = None, name_of: Callable[[str], str] | None = None) -> Columns:
+        """The recorded events.
+
+        Args:
+            keep: where to leave the Chrome trace as well, compressed if that ends in ``.gz``.
+            name_of: gives our ranges the names that they have in that file, in place of their numbers.
+
+        Raises:
+            OptimError: the trace cannot be left there.
+        """
+        with tempfile.TemporaryDirectory(prefix="jupyter-optim-") as folder:
+            path = Path(folder) / "trace.json"
+            self._profiler.export_chrome_trace(str(path))
+            if keep is not None:
+                data = path.read_bytes()
+                leave_trace(data if name_of is None else for_viewers(data, name_of), keep)
+            return read(path)
