@@ -1,8 +1,9 @@
-"""Whether ops, modules and lines add up to the time that a clock beside the trace shows."""
+"""Whether ops, modules and lines add up to the time of the call."""
 
 from __future__ import annotations
 
 import linecache
+import math
 import textwrap
 import time
 from typing import Any
@@ -53,8 +54,7 @@ def sums() -> Result:
     """Over the zoo and some cells: the sum of all self times and of what is unattributed, against the wall time.
 
     A report gives all times on the scale of the clean timing, so the sums of a model are held against the call as the
-    trace has it. `clock` says how far that is from a clock around the call: the profiler's ranges and hooks take some
-    ten microseconds outside of it.
+    trace has it, from the call's beginning to its end.
     """
     rows, skipped = [], []
     for entry in ENTRIES:
@@ -77,7 +77,6 @@ def sums() -> Result:
         worst = max(worst, abs(each[0][kind]))
     result["in_no_op"] = quartiles([row["in_no_op"] for row in rows])
     result["in_no_line"] = quartiles([row["in_no_line"] for row in rows])
-    result["clock_us"] = quartiles([row["clock_us"] for row in rows])
     result["cells"] = cells
     worst = max(worst, *(abs(cell["lines"]) for cell in cells))
     return {**result, "holds": worst <= BAR, "ratio": 1 + worst, "rows": rows}
@@ -91,19 +90,20 @@ def _of_model(entry: Entry) -> Result | None:
         workload, calls = ready
         trace(workload, lines=True, calls=1)
         done = trace(workload, lines=True, calls=calls)
-        found, rows = done.attributed(done.recorder.columns())
+        found, rows = done.attributed()
     if not found.call_ms:
         return None
     in_no_op, in_no_line = found.unattributed_ms or 0.0, rows.trace.unattributed_ms or 0.0
     sums_ms = {
         "ops": sum(op.self_ms for op in found.ops) + in_no_op,
         "modules": sum(row.self_ms for row in found.modules),
-        "lines": sum(line.self_ms or 0.0 for line in rows.rows) + in_no_line,
     }
+    lined_ms = sum(line.self_ms or 0.0 for line in rows.rows) + in_no_line
     return {
-        **{kind: value / found.call_ms - 1 for kind, value in sums_ms.items()}, "call_ms": found.call_ms,
+        **{kind: value / found.call_ms - 1 for kind, value in sums_ms.items()},
+        "lines": lined_ms / (rows.trace.total_ms or math.nan) - 1, "call_ms": found.call_ms,
         "in_no_op": in_no_op / found.call_ms, "in_no_line": in_no_line / found.call_ms,
-        "clock_us": 1e6 * sum(done.wall_s) / len(done.wall_s) - 1e3 * found.call_ms, "calls": found.calls,
+        "calls": found.calls,
     }  # fmt: skip
 
 

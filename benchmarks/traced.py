@@ -1,10 +1,10 @@
-"""A trace of some calls as a report makes it, with a clock beside it."""
+"""A trace of some calls as a report makes it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from jupyter_optim.profiling.lines.ranges import LineRanges
@@ -12,59 +12,48 @@ from jupyter_optim.profiling.lines.rows import LineRows, line_rows, name_of
 from jupyter_optim.profiling.lines.times import line_times
 from jupyter_optim.profiling.lines.user_code import UserCode
 from jupyter_optim.profiling.ops.attribute import Attribution, attribute
-from jupyter_optim.profiling.replay import recording
+from jupyter_optim.profiling.replay import calls_to_trace, record_calls
 from jupyter_optim.profiling.trace.annotate import ModuleRanges
 from jupyter_optim.profiling.trace.columns import Columns
-from jupyter_optim.profiling.trace.record import Recorder
+from jupyter_optim.profiling.trace.steps import steps
 from jupyter_optim.workload import Workload
 from tests.zoo import Entry
-
-CALLS, SECONDS = 3, 0.3
-"""A report traces at most this many calls, and about this long."""
 
 
 @dataclass(frozen=True)
 class Traced:
-    """Some calls that were recorded, and the wall time of each by a clock of our own."""
+    """Some calls that were recorded."""
 
     workload: Workload
-    recorder: Recorder
+    columns: Columns
     ranges: ModuleRanges
     lines: LineRanges
     code: UserCode
-    wall_s: tuple[float, ...]
 
-    def attributed(self, columns: Columns) -> tuple[Attribution, LineRows]:
+    @property
+    def wall_s(self) -> list[float]:
+        """Wall time of each call."""
+        return [float(each) / 1e9 for each in self.columns.duration[steps(self.columns)]]
+
+    def attributed(self) -> tuple[Attribution, LineRows]:
         """Rows of ops, modules and lines for one call."""
+        columns = self.columns
         names = [name_of(place, self.code) for place in self.lines.lines]
         found = attribute(columns, self.ranges.modules, self.workload.model, names)
         rows = line_rows(
             line_times(columns, self.lines.lines), self.code,
-            total_ns=(found.call_ms or 0.0) * found.calls * 1e6, executions=found.calls or 1, estimated=False,
+            total_ns=float(columns.duration[steps(columns)].sum()), executions=len(self.wall_s), estimated=False,
             method="a range for each line",
         )  # fmt: skip
         return found, rows
 
 
-def trace(workload: Workload, *, lines: bool, calls: int) -> Traced:
-    """Record `calls` calls, with a range for each module call, and for each line of the model's own code if `lines`.
-
-    Nothing is kept from one to the next, as in a report: a line's first run costs more than its later ones.
-    """
-    code, ranges, recorder = UserCode(), ModuleRanges(), Recorder(memory=True, shapes=True)
+def trace(workload: Workload, *, lines: bool, calls: int, usual_s: float = 0.0) -> Traced:
+    """Record `calls` calls as a report does, with ranges for the lines of the model's own code if `lines`."""
+    code, ranges = UserCode(), ModuleRanges()
     line_ranges = LineRanges(code)
-    inputs = [workload.fresh_inputs() for _ in range(calls)]
-    wall_s = []
-    with (
-        workload.mode.applied(workload.model), ranges, recording(recorder),
-        line_ranges if lines else nullcontext(),
-    ):  # fmt: skip
-        for args, kwargs in inputs:
-            with ranges.root(workload.model):
-                began = time.perf_counter()
-                workload.call(workload.model, args, kwargs)
-                wall_s.append(time.perf_counter() - began)
-    return Traced(workload, recorder, ranges, line_ranges, code, tuple(wall_s))
+    recorder = record_calls(workload, calls, usual_s, ranges, line_ranges if lines else None)
+    return Traced(workload, recorder.columns(), ranges, line_ranges, code)
 
 
 @contextmanager
@@ -79,7 +68,7 @@ def zoo_workload(entry: Entry) -> Iterator[tuple[Workload, int] | None]:
             usual_s = min(_once_s(workload) for _ in range(3))
         except Exception:  # noqa: BLE001 (some models of the zoo refuse a later call)
             usual_s = None
-        yield None if usual_s is None else (workload, max(1, min(CALLS, int(SECONDS / usual_s))))
+        yield None if usual_s is None else (workload, calls_to_trace(usual_s))
 
 
 def _once_s(workload: Workload) -> float:

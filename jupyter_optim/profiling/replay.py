@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from torch import nn
 
 from jupyter_optim import tree
 from jupyter_optim.errors import InvalidInputs, OptimError
@@ -19,16 +21,22 @@ from jupyter_optim.profiling.lines.times import line_times
 from jupyter_optim.profiling.lines.user_code import UserCode
 from jupyter_optim.profiling.ops.attribute import NOTHING, Attribution, attribute
 from jupyter_optim.profiling.source import CellTrace, TraceOf
-from jupyter_optim.profiling.trace.annotate import ModuleRanges, step_range
+from jupyter_optim.profiling.trace.annotate import ModuleRanges
 from jupyter_optim.profiling.trace.labels import Labels
 from jupyter_optim.profiling.trace.record import Recorder
+from jupyter_optim.profiling.trace.steps import step_range, steps
 from jupyter_optim.profiling.trace.tensorboard import trace_file
 from jupyter_optim.progress import Progress
 from jupyter_optim.report import Compiled, Latency
 from jupyter_optim.workload import Workload
 
-_CALLS = 3
+_CALLS, _SHORT_CALLS = 3, 10
 _LONGEST_S = 0.3
+_SHORT_S = 0.002
+"""Calls shorter than this are recorded more often."""
+_WARM_S = 0.1
+"""Time for calls before those that are recorded."""
+_WARM_CALLS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +72,8 @@ def traced(workload: Workload, latency: Latency, file: Path | None = None) -> Tr
         compiled = compiled_parts(None, (), workload.model, code, missing=reason)
         return Traced(NOTHING, ranges, no_lines(reason), compiled)
     usual_s = (latency.median_ms or 0.0) / 1e3
-    calls = max(1, min(_CALLS, int(_LONGEST_S / max(usual_s, 1e-6))))
-    inputs = [workload.fresh_inputs() for _ in range(calls)]
-    recorder, lines = Recorder(memory=True, shapes=True), LineRanges(code)
-    synchronize = synchronizer(workload.device)
-    with workload.mode.applied(workload.model), ranges, recording(recorder), lines:
-        for number, (args, kwargs) in enumerate(inputs):
-            with step_range(number), ranges.root(workload.model):
-                workload.call(workload.model, args, kwargs)
-                synchronize()
+    lines = LineRanges(code)
+    recorder = record_calls(workload, calls_to_trace(usual_s), usual_s, ranges, lines)
     names = [name_of(place, code) for place in lines.lines]
     labels = Labels.of(ranges.modules, workload.model, names)
     columns = recorder.columns(keep=file, name_of=labels.name_of)
@@ -81,12 +82,58 @@ def traced(workload: Workload, latency: Latency, file: Path | None = None) -> Tr
     if lines.obstacle is not None or attribution.call_ms is None:
         reason = lines.obstacle or "the trace holds no complete call of the model"
         return Traced(attribution, ranges, no_lines(reason), compiled)
+    # all of a step, not only the model's forward: an overridden `__call__`, an expression around the model
+    executions = steps(columns)
     rows = line_rows(
-        line_times(columns, lines.lines), code, total_ns=attribution.call_ms * attribution.calls * 1e6,
-        executions=attribution.calls, estimated=False,
-        method=f"a range for each line that ran, in a trace of {attribution.calls} calls",
+        line_times(columns, lines.lines), code, total_ns=float(columns.duration[executions].sum()),
+        executions=len(executions), estimated=False,
+        method=f"a range for each line that ran, in a trace of {len(executions)} calls",
     )  # fmt: skip
     return Traced(attribution, ranges, rows, compiled)
+
+
+def calls_to_trace(usual_s: float) -> int:
+    """How many calls are traced of a model that takes `usual_s` for one."""
+    most = _SHORT_CALLS if usual_s < _SHORT_S else _CALLS
+    return max(1, min(most, int(_LONGEST_S / max(usual_s, 1e-6))))
+
+
+def record_calls(
+    workload: Workload, calls: int, usual_s: float, ranges: ModuleRanges, lines: LineRanges | None
+) -> Recorder:
+    """Record calls of a model.
+
+    Args:
+        workload: what is called.
+        calls: how often.
+        usual_s: how long a call takes. Short ones are made some times before: what is met for the first time, a line
+            or a module, takes longer then.
+        ranges: opens a range for each module call.
+        lines: opens a range for each line, if given.
+    """
+    warm = min(_WARM_CALLS, int(_WARM_S / max(usual_s, 1e-6)))
+    inputs = [workload.fresh_inputs() for _ in range(warm + calls)]
+    recorder, synchronize = Recorder(memory=True, shapes=True), synchronizer(workload.device)
+    ranges.lines = lines
+
+    direct = workload.evaluate_expression is None and type(workload.model).__call__ is nn.Module.__call__
+
+    def call(number: int) -> None:
+        args, kwargs = inputs[number]
+        if lines is not None and direct:
+            lines.rest()
+        with step_range(number), ranges.root(workload.model):
+            workload.call(workload.model, args, kwargs)
+            synchronize()
+
+    with workload.mode.applied(workload.model), ranges:
+        with lines or nullcontext():
+            for number in range(warm):
+                call(number)
+        with recording(recorder), lines or nullcontext():
+            for number in range(warm, warm + calls):
+                call(number)
+    return recorder
 
 
 def write_trace(workload: Workload, latency: Latency, path: Path, progress: Progress) -> Path:

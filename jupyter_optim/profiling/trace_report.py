@@ -14,6 +14,7 @@ from jupyter_optim.profiling.trace.columns import FOREIGN_MODULE, Columns, Ints,
 from jupyter_optim.profiling.trace.file import DeviceProperties, TraceFile
 from jupyter_optim.profiling.trace.labels import Labels, ModuleLabel
 from jupyter_optim.profiling.trace.reader import columns_of
+from jupyter_optim.profiling.trace.steps import steps
 from jupyter_optim.profiling.training.phases import training_of
 from jupyter_optim.report import (
     Energy,
@@ -28,7 +29,6 @@ from jupyter_optim.report import (
     WorkloadInfo,
 )
 
-_STEP = "ProfilerStep#"
 _ELSEWHERE = "a trace does not tell"
 
 
@@ -45,13 +45,13 @@ def report_of_trace(path: str | PathLike[str]) -> Report:
     columns = columns_of(file.batches())
     if not (columns.kind == Kind.OP).any() and not (columns.kind == Kind.DEVICE).any():
         raise InvalidReport(f"{path.name} holds no ops and no kernels: was it written by PyTorch's profiler?")
-    steps = _steps(columns)
+    found_steps = steps(columns)
     labels = _labels(columns)
-    found = attribute_calls(columns, steps, labels) if len(steps) else _whole(columns, labels)
+    found = attribute_calls(columns, found_steps, labels) if len(found_steps) else _whole(columns, labels)
     on_device = bool((columns.kind == Kind.DEVICE).any())
     return Report(
-        environment=_environment(file.devices()), workload=_workload(path, len(steps), on_device),
-        latency=_latency(columns, steps, found),
+        environment=_environment(file.devices()), workload=_workload(path, len(found_steps), on_device),
+        latency=_latency(columns, found_steps, found),
         memory=_memory(found),
         flops=Flops(
             total=found.flops, status="unavailable" if found.flops is None else "estimated",
@@ -67,12 +67,6 @@ def report_of_trace(path: str | PathLike[str]) -> Report:
         gpu=found.gpu, ops=found.ops, modules=found.modules, lines=(), findings=(), recommendations=(), history=(),
         training=training_of(columns, labels),
     )  # fmt: skip
-
-
-def _steps(columns: Columns) -> Ints:
-    is_step = np.array([name.startswith(_STEP) for name in columns.names], np.bool_)
-    # kineto draws each step once more in the lane of the GPU
-    return np.flatnonzero(is_step[columns.name] & (columns.kind == Kind.NOTE))
 
 
 def _whole(columns: Columns, labels: Labels) -> Attribution:

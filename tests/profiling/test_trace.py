@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from jupyter_optim.errors import InvalidReport
 from jupyter_optim.profiling.ops.attribute import attribute
 from jupyter_optim.profiling.ops.op_table import by_name
 from jupyter_optim.profiling.trace.annotate import ModuleRanges
-from jupyter_optim.profiling.trace.columns import nesting
+from jupyter_optim.profiling.trace.columns import MemoryEvents, nesting
 from jupyter_optim.profiling.trace.reader import read
 from jupyter_optim.profiling.trace.record import Recorder
 
@@ -161,6 +163,65 @@ def test_an_empty_trace_has_no_rows(tmp_path: Path) -> None:
     path.write_text('{"traceEvents": []}')
     assert len(read(path)) == 0
     assert by_name(read(path)) == {}
+
+
+def contents(data: Any) -> dict[str, Any]:
+    """All fields of columns, for comparison."""
+    found = {field.name: getattr(data, field.name) for field in fields(data)}
+    return {
+        name: contents(value) if is_dataclass(value) else value if isinstance(value, str) else list(value)
+        for name, value in found.items()
+    }
+
+
+def test_a_file_read_in_pieces_has_the_events_of_one_read_whole(tmp_path: Path) -> None:
+    model, x = model_and_input()
+    recorder = Recorder(memory=True, shapes=True)
+    recorder.start()
+    for _ in range(8):
+        model(x).sum().backward()
+    recorder.stop()
+    path, packed, whole = (tmp_path / name for name in ("kept.json", "kept.json.gz", "whole.json"))
+    recorder.columns(keep=path)
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    # in one line, there is no telling where an event ends
+    whole.write_text(json.dumps(json.loads(path.read_bytes())))
+    assert path.stat().st_size > 2**20
+    columns = read(path)
+    assert len(columns.memory) > 0
+    assert len(columns.signatures) > 0
+    assert contents(columns) == contents(read(packed)) == contents(read(whole))
+
+
+def test_of_events_that_begin_together_the_longest_is_around_the_others(tmp_path: Path) -> None:
+    lengths = {"inner": 2, "outer": 9, "middle": 5}
+    events = [
+        {"ph": "X", "cat": "cpu_op", "name": name, "ts": 10, "dur": length, "pid": 1, "tid": thread}
+        for name, length in lengths.items()
+        for thread in (1, 2)
+    ]
+    later = {"ph": "X", "cat": "cpu_op", "name": "later", "ts": 11, "dur": 1, "pid": 1, "tid": 1}
+    (tmp_path / "trace.json").write_text(json.dumps({"traceEvents": [later, *events]}))
+    columns = read(tmp_path / "trace.json")
+    names = [columns.names[number] for number in columns.name]
+    assert names == ["outer", "middle", "inner", "later", "outer", "middle", "inner"]
+    assert [names[row] if row >= 0 else None for row in columns.parent] == [
+        None, "outer", "middle", "inner", None, "outer", "middle",
+    ]  # fmt: skip
+
+
+def test_what_is_held_in_intervals_that_overlap_is_found_for_each() -> None:
+    rng = np.random.default_rng(3)
+    at, change = np.sort(rng.integers(0, 200, 80)), rng.integers(-9, 10, 80)
+    memory = MemoryEvents(at=at, bytes=change, address=at, thread=at, device="cpu")
+    # all of it, one at its end, one of an instant, one after all, and others in no order
+    start = np.append([0, 150, int(at[5]), 300], rng.integers(0, 200, 30))
+    duration = np.append([200, 100, 0, 9], rng.integers(0, 90, 30))
+    found = memory.risen(start, duration)
+    for begin, length, most in zip(start, duration, found, strict=True):
+        within = (at >= begin) & (at <= begin + length)
+        held = np.cumsum(change[within])
+        assert most == (held.max() if len(held) else 0)
 
 
 @pytest.mark.parametrize("name", ["kept.json", "kept.json.gz"])

@@ -105,6 +105,7 @@ def attribute_calls(columns: Columns, calls: Ints, labels: Labels, *, span: bool
         labels: what modules and lines are called.
         span: the events are one stretch of time together, from the first one's beginning to the last one's end.
     """
+    columns = _told(columns, labels)
     inside = columns.within(calls) | _meanwhile(columns, calls)
     outermost = calls[(columns.parent[calls] < 0) | ~inside[np.maximum(columns.parent[calls], 0)]]
     if len(outermost) == 0:
@@ -117,6 +118,8 @@ def attribute_calls(columns: Columns, calls: Ints, labels: Labels, *, span: bool
     on_device = bool(device[inside].any())
     # where no op launched a kernel, the driver's call did
     is_op = inside & ((columns.kind == Kind.OP) | (columns.kind == Kind.NOTE) | (device > 0))
+    # a step is what the ops are in, and none of them
+    is_op[outermost[columns.kind[outermost] == Kind.NOTE]] = False
     start, end = columns.start[outermost], columns.start[outermost] + columns.duration[outermost]
     if span:
         start, end = start.min(keepdims=True), end.max(keepdims=True)
@@ -135,6 +138,15 @@ def attribute_calls(columns: Columns, calls: Ints, labels: Labels, *, span: bool
         call_ms=call_ms, unattributed_ms=max(0.0, left_ms), events=len(columns),
         peak=_peak(causes, outermost, labels), flops=table.flops(), counted_share=table.counted_share(), gpu=gpu,
     )  # fmt: skip
+
+
+def _told(columns: Columns, labels: Labels) -> Columns:
+    """The trace without the calls of modules that have no name in the model: what they do is their caller's."""
+    nameless = np.array([label is None for label in labels.modules], np.bool_)
+    if not nameless.any():
+        return columns
+    unnamed = (columns.kind == Kind.MODULE) & (columns.code >= 0) & nameless[columns.code]
+    return dataclasses.replace(columns, kind=np.where(unnamed, Kind.UNNAMED, columns.kind))
 
 
 def _meanwhile(columns: Columns, calls: Ints) -> NDArray[np.bool_]:

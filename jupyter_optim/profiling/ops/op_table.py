@@ -129,11 +129,9 @@ class OpTable:
             total = np.bincount(group, np.where(known, values, 0.0), size) / self.spent.calls
             any_known = np.bincount(group, known, size) > 0
             sums.append([round(float(t)) if k else None for t, k in zip(total, any_known, strict=True)])
-        dtype: list[str | None] = [None] * size
-        for row, each in zip(rows, group, strict=True):
-            if work.dtype[row] >= 0:
-                dtype[each] = work.dtypes[work.dtype[row]]
-        return sums[0], sums[1], dtype
+        number, typed = np.full(size, -1, np.int64), work.dtype[rows] >= 0
+        number[group[typed]] = work.dtype[rows][typed]  # the last of each group stays
+        return sums[0], sums[1], [work.dtypes[n] if n >= 0 else None for n in number.tolist()]
 
 
 def _codes(causes: Causes, kind: Kind, rows: Ints) -> Ints:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import types
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import nn
@@ -15,17 +15,25 @@ from torch import nn
 from jupyter_optim.compiled_call import framed
 from jupyter_optim.module_hooks import ModuleHooks
 from jupyter_optim.profiling.trace.columns import MODULE_RANGE
-from jupyter_optim.profiling.trace.tensorboard import STEP
 from jupyter_optim.workload import signature_text
 
 # The fast range costs 0.4 us against 6.5 us of `record_function`; private, hence the fall-back.
 _Range: Any = getattr(torch._C._profiler, "_RecordFunctionFast", torch.profiler.record_function)
 
 
-def step_range(number: int) -> AbstractContextManager[Any]:
-    """A range around one call of all that is measured, which others take for a step of the profiler's."""
-    found: AbstractContextManager[Any] = _Range(f"{STEP}{number}")
-    return found
+class LineTracer(Protocol):
+    """What traces lines, and rests while hooks and libraries run."""
+
+    within: nn.Module | None
+
+    def hold(self, module: nn.Module) -> bool:
+        """Trace nothing from here on; whether to say next that the module begins or ends."""
+
+    def begins(self, module: nn.Module) -> None:
+        """A module's own code is next."""
+
+    def ends(self, module: nn.Module) -> None:
+        """What called a module is next."""
 
 
 class ModuleRanges:
@@ -41,6 +49,8 @@ class ModuleRanges:
         """By module number: shapes and types of the positional inputs of its first call."""
         self.on_open: Callable[[], None] | None = None
         """Called before a range is opened."""
+        self.lines: LineTracer | None = None
+        """Told where modules begin and end."""
         self._numbers: dict[int, int] = {}
         self._local = threading.local()
         self._hooks = ModuleHooks(self._open, self._close)
@@ -83,17 +93,25 @@ class ModuleRanges:
     def _open(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if torch.compiler.is_compiling():
             return
+        lines = self.lines
+        traced = lines is not None and lines.within is None and lines.hold(module)
         if self.on_open is not None:
             self.on_open()
         entered = _Range(f"{MODULE_RANGE}{self._number(module, args)}")
         stack = self._local.__dict__.setdefault("stack", [])
         stack.append((id(module), entered))
         entered.__enter__()
+        if traced and lines is not None:
+            lines.begins(module)
 
     def _close(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
+        lines = self.lines
+        traced = lines is not None and (lines.within is None or lines.within is module) and lines.hold(module)
         stack = getattr(self._local, "stack", [])
         if stack and stack[-1][0] == id(module):
             stack.pop()[1].__exit__(None, None, None)
+        if traced and lines is not None:
+            lines.ends(module)
 
 
 class TensorShape:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from jupyter_optim.profiling.trace.columns import Columns, Ints
+from jupyter_optim.profiling.trace.columns import Columns, Ints, levels_of
 
 _N = TypeVar("_N", np.int64, np.float64)
 
@@ -24,7 +24,7 @@ def named(columns: Columns, *prefixes: str) -> NDArray[np.bool_]:
 def nearest(columns: Columns, wanted: NDArray[np.bool_]) -> Ints:
     """For each row, the row itself if it is `wanted`, else the innermost wanted one around it, or -1."""
     found = np.where(wanted, np.arange(len(columns)), -1)
-    for level in _levels(columns.depth):
+    for level in levels_of(columns.depth):
         missing = level[(found[level] < 0) & (columns.parent[level] >= 0)]
         found[missing] = found[columns.parent[missing]]
     return found
@@ -38,7 +38,7 @@ def outer(columns: Columns, found: Ints) -> Ints:
 def with_inner(columns: Columns, values: NDArray[_N]) -> NDArray[_N]:
     """For each row, the sum of `values` of it and of all that lies within it."""
     total = values.copy()
-    for level in reversed(_levels(columns.depth)):
+    for level in reversed(levels_of(columns.depth)):
         inner = level[columns.parent[level] >= 0]
         np.add.at(total, columns.parent[inner], total[inner])
     return total
@@ -68,9 +68,3 @@ def running(columns: Columns, at: Ints, thread: Ints, skipped: NDArray[np.bool_]
         if not past.any():
             return row
         row[past] = columns.parent[row[past]]
-
-
-def _levels(depth: Ints) -> list[Ints]:
-    """The rows of each depth, the outermost first."""
-    order = np.argsort(depth, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(depth[order])) + 1)

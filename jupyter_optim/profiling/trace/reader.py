@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -65,7 +65,12 @@ def columns_of(batches: Iterable[list[Event]]) -> Columns:
     """Columns of decoded events; kinds that no one asks for are left out."""
     events, memory, work = _Table(), _MemoryTable(), _DeviceTable()
     for batch in batches:
-        work.add(events.add(batch))
+        kept = [
+            each
+            for each in batch
+            if each.ph == "X" and (each.cat in _CATEGORIES or each.name.startswith(FOREIGN_MODULE))
+        ]
+        work.add(kept, events.add(kept))
         memory.add(batch, events.threads)
     stamps, lengths = events.column("ts"), events.column("dur")
     origin = float(stamps.min()) if len(stamps) else 0.0
@@ -76,7 +81,7 @@ def columns_of(batches: Iterable[list[Event]]) -> Columns:
     names, name, thread = tuple(events.names), events.column("name"), events.column("thread")
     kind, code = _ranges(names, name, events.column("kind"))
 
-    order = np.lexsort((-duration, start, thread))
+    order = _order(start, duration, thread)
     start, duration, thread = start[order], duration[order], thread[order]
     depth, parent = nesting(start, duration, thread)
     return Columns(
@@ -88,57 +93,79 @@ def columns_of(batches: Iterable[list[Event]]) -> Columns:
     )  # fmt: skip
 
 
+def _order(start: Ints, duration: Ints, thread: Ints) -> Ints:
+    """Rows in order of thread, start, and falling duration.
+
+    A trace is nearly in order of thread and start, which makes a stable sort of that short; what begins in the same
+    nanosecond is sorted after it.
+    """
+    begin = thread * (int(start.max(initial=0)) + 1) + start
+    order = np.argsort(begin, kind="stable")
+    same = np.flatnonzero(np.diff(begin[order]) == 0)
+    tied = np.union1d(same, same + 1)
+    rows = order[tied]
+    order[tied] = rows[np.lexsort((-duration[rows], begin[rows]))]
+    return order
+
+
+_T = TypeVar("_T")
+
+
+class _Numbers(dict[_T, int]):
+    """A number for each thing that it is asked for: 0 for the first, 1 for the next new one, and so on."""
+
+    def __missing__(self, key: _T) -> int:
+        number = self[key] = len(self)
+        return number
+
+
 class _Table:
     """Events as columns, from one batch after another."""
 
     def __init__(self) -> None:
-        self.names: dict[str, int] = {}
-        self.threads: dict[_Thread, int] = {}
-        self._numbers: dict[tuple[str, bytes, bytes, bytes], int] = {}
+        self.names: _Numbers[str] = _Numbers()
+        self.threads: _Numbers[_Thread] = _Numbers()
+        self._numbers: _Numbers[tuple[str, bytes]] = _Numbers()
         self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _DTYPES}
+        self._no_args = Args()
 
-    def add(self, batch: list[Event]) -> list[Event]:
-        """Take in what is asked for of a batch, and return that."""
-        kept = [
-            each
-            for each in batch
-            if each.ph == "X" and (each.cat in _CATEGORIES or each.name.startswith(FOREIGN_MODULE))
-        ]
-        names, threads = self.names, self.threads
-        values: dict[str, Iterable[Any]] = {
-            "name": (names.setdefault(e.name, len(names)) for e in kept),
-            "thread": (threads.setdefault((e.pid, e.tid), len(threads)) for e in kept),
-            "kind": (_CATEGORIES.get(e.cat, Kind.MODULE) for e in kept),
-            "external": (-1 if e.args is None else max(e.args.external_id, e.args.launcher) for e in kept),
-            "sequence": (-1 if e.args is None else e.args.sequence for e in kept),
-            "backward": (e.args is not None and e.args.forward_thread > 0 for e in kept),
-            "ts": (e.ts for e in kept),
-            "dur": (e.dur for e in kept),
-            "signature": map(self._signature, kept),
+    def add(self, kept: list[Event]) -> Ints:
+        """Take in those of a batch that are asked for, and return their kinds."""
+        names, threads, numbers = self.names, self.threads, self._numbers
+        args = [e.args or self._no_args for e in kept]
+        values: dict[str, list[Any]] = {
+            "name": [names[e.name] for e in kept],
+            "thread": [threads[e.pid, e.tid] for e in kept],
+            "kind": [_CATEGORIES.get(e.cat, Kind.MODULE) for e in kept],
+            "external": [max(a.external_id, a.launcher) for a in args],
+            "sequence": [a.sequence for a in args],
+            "backward": [a.forward_thread > 0 for a in args],
+            "ts": [e.ts for e in kept],
+            "dur": [e.dur for e in kept],
+            "signature": [
+                numbers[e.name, _BETWEEN_TEXTS.join((a.shapes, a.types, a.concrete))] if len(a.types) else -1
+                for e, a in zip(kept, args, strict=True)
+            ],
         }
         for name, dtype in _DTYPES.items():
             self._parts[name].append(np.fromiter(values[name], dtype, len(kept)))
-        return kept
+        return self._parts["kind"][-1]
 
     def column(self, name: str) -> NDArray[Any]:
         """All values of a column, in the order of the file."""
-        return np.concatenate(self._parts[name]) if self._parts[name] else np.zeros(0, _DTYPES[name])
+        return _joined(self._parts[name], _DTYPES[name])
 
     def signatures(self) -> tuple[OpSignature, ...]:
         """Shapes, decoded once for each distinct text of them: a model repeats its layers."""
         decode = msgspec.json.decode
         return tuple(
-            OpSignature.of(name, *(decode(text) if text else [] for text in texts))
-            for name, *texts in self._numbers
+            OpSignature.of(name, *(decode(text) if text else [] for text in texts.split(_BETWEEN_TEXTS)))
+            for name, texts in self._numbers
         )
 
-    def _signature(self, event: Event) -> int:
-        args = event.args
-        if args is None or not len(args.types):
-            return -1
-        key = (event.name, bytes(args.shapes), bytes(args.types), bytes(args.concrete))
-        return self._numbers.setdefault(key, len(self._numbers))
 
+_BETWEEN_TEXTS = b"\0"
+"""No JSON holds it."""
 
 _DTYPES: dict[str, type] = {
     "name": np.int64, "thread": np.int64, "kind": np.int64, "external": np.int64, "sequence": np.int64,
@@ -154,14 +181,14 @@ class _DeviceTable:
         self._launches: list[tuple[int, int]] = []
         self._work: list[tuple[int, Args]] = []
 
-    def add(self, kept: list[Event]) -> None:
+    def add(self, kept: list[Event], kinds: Ints) -> None:
         """Take in those of a batch."""
-        for at, event in enumerate(kept, self._count):
-            kind = _CATEGORIES.get(event.cat)
-            if kind is Kind.RUNTIME and event.args is not None:
-                self._launches.append((at, event.args.correlation))
-            elif kind is Kind.DEVICE:
-                self._work.append((at, event.args or Args()))
+        for i in np.flatnonzero((kinds == Kind.RUNTIME) | (kinds == Kind.DEVICE)).tolist():
+            at, args = self._count + i, kept[i].args or Args()
+            if kinds[i] == Kind.DEVICE:
+                self._work.append((at, args))
+            else:
+                self._launches.append((at, args.correlation))
         self._count += len(kept)
 
     def events(self, order: Ints) -> DeviceEvents:
@@ -194,28 +221,41 @@ class _MemoryTable:
     """Allocations and releases, from one batch after another."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[float, int, int, int, int]] = []
+        self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _MEMORY_DTYPES}
 
     def add(self, batch: list[Event], threads: dict[_Thread, int]) -> None:
         """Take in those of a batch."""
-        for event in batch:
-            args = event.args
-            if event.name == "[memory]" and args is not None:
-                thread = threads.get((event.pid, event.tid), -1)
-                # addresses are unsigned, and may not fit otherwise
-                address = args.address - 2**64 if args.address >= 2**63 else args.address
-                self._rows.append((event.ts, args.bytes, address, thread, args.device_type))
+        kept = [(e, e.args) for e in batch if e.name == "[memory]" and e.args is not None]
+        values: dict[str, list[Any]] = {
+            "at": [e.ts for e, _ in kept],
+            "bytes": [a.bytes for _, a in kept],
+            # addresses are unsigned, and may not fit otherwise
+            "address": [a.address - 2**64 if a.address >= 2**63 else a.address for _, a in kept],
+            "thread": [threads.get((e.pid, e.tid), -1) for e, _ in kept],
+            "device": [a.device_type for _, a in kept],
+        }
+        for name, dtype in _MEMORY_DTYPES.items():
+            self._parts[name].append(np.fromiter(values[name], dtype, len(kept)))
 
     def events(self, origin: float) -> MemoryEvents:
         """Those of the accelerator if there are any, else of the host."""
-        kind = _CUDA if any(row[4] == _CUDA for row in self._rows) else 0
-        rows = sorted((row for row in self._rows if row[4] == kind), key=lambda row: row[0])
-        at = np.array([row[0] for row in rows], np.float64)
-        columns = [np.array([row[i] for row in rows], np.int64) for i in (1, 2, 3)]
+        columns = {name: _joined(self._parts[name], dtype) for name, dtype in _MEMORY_DTYPES.items()}
+        kind = _CUDA if (columns["device"] == _CUDA).any() else 0
+        own = np.flatnonzero(columns["device"] == kind)
+        own = own[np.argsort(columns["at"][own], kind="stable")]
         return MemoryEvents(
-            at=np.rint((at - origin) * 1e3).astype(np.int64), bytes=columns[0], address=columns[1], thread=columns[2],
-            device="cuda" if kind == _CUDA else "cpu",
+            at=np.rint((columns["at"][own] - origin) * 1e3).astype(np.int64), bytes=columns["bytes"][own],
+            address=columns["address"][own], thread=columns["thread"][own], device="cuda" if kind == _CUDA else "cpu",
         )  # fmt: skip
+
+
+_MEMORY_DTYPES: dict[str, type] = {
+    "at": np.float64, "bytes": np.int64, "address": np.int64, "thread": np.int64, "device": np.int64,
+}  # fmt: skip
+
+
+def _joined(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
 def _ranges(names: tuple[str, ...], name: Ints, kind: Ints) -> tuple[Ints, Ints]:

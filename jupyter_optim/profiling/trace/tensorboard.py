@@ -1,7 +1,7 @@
 """A trace in the form that TensorBoard's plugin ``torch-tb-profiler`` opens, and Perfetto just as well.
 
 The plugin finds the files of a log folder by their names, ``worker.1718000000000.pt.trace.json.gz``. For its views it
-asks for steps (`STEP`), and for module calls as PyTorch's profiler writes them given ``with_stack``: as Python
+asks for steps, and for module calls as PyTorch's profiler writes them given ``with_stack``: as Python
 functions that know their number, that of the call around them, and that of their module. Whatever is recorded as an
 op it lists as one, so that our ranges must not be ops.
 """
@@ -18,9 +18,7 @@ import msgspec
 
 from jupyter_optim.errors import OptimError
 from jupyter_optim.profiling.trace.columns import LINE_RANGE, MODULE_RANGE
-
-STEP = "ProfilerStep#"
-"""What the range of a step is called, before its number."""
+from jupyter_optim.profiling.trace.steps import STEP
 
 TRACE_ENDINGS = (".json", ".json.gz")
 
