@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from jupyter_optim.errors import InvalidOption, nearest
-from jupyter_optim.profiling.trace.tensorboard import TRACE_ENDINGS
 from jupyter_optim.report import Goal
 
 HELP = """\
@@ -202,6 +201,8 @@ def _variable(name: str, value: str) -> str:
 
 
 def _trace(name: str, value: str) -> Path:
+    from jupyter_optim.profiling.trace.tensorboard import TRACE_ENDINGS  # noqa: PLC0415 (imports numpy)
+
     path = Path(_text(name, value)).expanduser()
     if not path.is_dir() and not value.endswith(("/", os.sep)):
         return _path(name, value, TRACE_ENDINGS)

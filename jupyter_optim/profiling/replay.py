@@ -8,8 +8,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import nn
-
 from jupyter_optim import tree
 from jupyter_optim.errors import InvalidInputs, OptimError
 from jupyter_optim.guard import affordable, undisturbed
@@ -21,10 +19,10 @@ from jupyter_optim.profiling.lines.times import line_times
 from jupyter_optim.profiling.lines.user_code import UserCode
 from jupyter_optim.profiling.ops.attribute import NOTHING, Attribution, attribute
 from jupyter_optim.profiling.source import CellTrace, TraceOf
-from jupyter_optim.profiling.trace.annotate import ModuleRanges
+from jupyter_optim.profiling.trace.annotate import ModuleRanges, step_range
 from jupyter_optim.profiling.trace.labels import Labels
 from jupyter_optim.profiling.trace.record import Recorder
-from jupyter_optim.profiling.trace.steps import step_range, steps
+from jupyter_optim.profiling.trace.steps import steps
 from jupyter_optim.profiling.trace.tensorboard import trace_file
 from jupyter_optim.progress import Progress
 from jupyter_optim.report import Compiled, Latency
@@ -116,12 +114,10 @@ def record_calls(
     recorder, synchronize = Recorder(memory=True, shapes=True), synchronizer(workload.device)
     ranges.lines = lines
 
-    direct = workload.evaluate_expression is None and type(workload.model).__call__ is nn.Module.__call__
-
     def call(number: int) -> None:
-        args, kwargs = inputs[number]
-        if lines is not None and direct:
-            lines.rest()
+        args, kwargs = inputs.pop()
+        if lines is not None and workload.evaluate_expression is None:
+            lines.rest(workload.model)
         with step_range(number), ranges.root(workload.model):
             workload.call(workload.model, args, kwargs)
             synchronize()
@@ -131,7 +127,7 @@ def record_calls(
             for number in range(warm):
                 call(number)
         with recording(recorder), lines or nullcontext():
-            for number in range(warm, warm + calls):
+            for number in range(calls):
                 call(number)
     return recorder
 

@@ -11,6 +11,7 @@ from jupyter_optim.report import Report
 
 OTHER = "other ops"
 BETWEEN = "between ops (Python)"
+IDLE = "the GPU is idle"
 UNDIVIDED = "not broken down"
 
 _ROWS = 5
@@ -43,16 +44,16 @@ def breakdown(report: Report, baseline: Report | None = None) -> Breakdown | Non
     now_ms = _call_ms(report)
     if now_ms is None:
         return None
-    now = _shares(report)
+    now, left = _shares(report), BETWEEN if report.gpu is None else IDLE
     change = gain(report, baseline)
     if change is None or change.before_ms is None:
-        return Breakdown(_parts({}, now, None, now_ms), None, now_ms) if now else None
+        return Breakdown(_parts({}, now, None, now_ms, left), None, now_ms) if now else None
     first = _shares(baseline) if baseline is not None else {}
     if not now and not first:
         return None
     if first:
         now = _renamed(report, baseline, now)
-    parts = _parts(first or {UNDIVIDED: 1.0}, now or {UNDIVIDED: 1.0}, change.before_ms, now_ms)
+    parts = _parts(first or {UNDIVIDED: 1.0}, now or {UNDIVIDED: 1.0}, change.before_ms, now_ms, left)
     return Breakdown(parts, change.before_ms, now_ms)
 
 
@@ -97,7 +98,7 @@ def _former(group: TimeGroup, before: tuple[TimeGroup, ...]) -> str:
 
 
 def _parts(
-    first: dict[str, float], now: dict[str, float], first_ms: float | None, now_ms: float
+    first: dict[str, float], now: dict[str, float], first_ms: float | None, now_ms: float, left: str
 ) -> tuple[Part, ...]:
     def size(label: str) -> float:
         return max(first.get(label, 0.0) * (first_ms or 0.0), now.get(label, 0.0) * now_ms)
@@ -105,7 +106,7 @@ def _parts(
     labels = [label for label in {**first, **now} if label not in (OUTSIDE, BETWEEN)]
     labels.sort(key=size, reverse=True)
     named, rest = labels[:_ROWS], [*labels[_ROWS:], OUTSIDE]
-    rows = [([label], label) for label in named] + [(rest, OTHER), ([BETWEEN], BETWEEN)]
+    rows = [([label], label) for label in named] + [(rest, OTHER), ([BETWEEN], left)]
     parts = (
         Part(label, _sum(members, first, first_ms), _sum(members, now, now_ms)) for members, label in rows
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jupyter_optim.render import format as fmt
-from jupyter_optim.render.breakdown import BETWEEN, OTHER, UNDIVIDED, Breakdown, Part, breakdown
+from jupyter_optim.render.breakdown import BETWEEN, IDLE, OTHER, UNDIVIDED, Breakdown, Part, breakdown
 from jupyter_optim.render.headline import headline, place_of
 from jupyter_optim.render.palette import (
     BLUE,
@@ -36,7 +36,7 @@ _ROW = 22
 _TRY = 46
 
 _COLORS = (BLUE, ORANGE, GREEN, PINK, SKY)
-_GREYS = {OTHER: "#9aa2ab", BETWEEN: "#cfd4d9", UNDIVIDED: "#7d8894"}
+_GREYS = {OTHER: "#9aa2ab", BETWEEN: "#cfd4d9", IDLE: "#cfd4d9", UNDIVIDED: "#7d8894"}
 _OUTCOMES: dict[Outcome, str] = {"good": BLUE, "bad": RED, "idle": QUIET}
 _ON_DARK = {BLUE, GREEN, _GREYS[UNDIVIDED]}
 
@@ -92,7 +92,8 @@ def _method(report: Report, time: Breakdown | None) -> str:
     scaled = (
         "; at first: by the timing side by side" if time is not None and time.first_ms is not None else ""
     )
-    return f"{timed}{traced}{scaled}. {machine}, torch {report.environment.torch}."
+    torch = f", torch {report.environment.torch}" if report.environment.torch else ""
+    return f"{timed}{traced}{scaled}. {machine}{torch}."
 
 
 def _breakdown_height(time: Breakdown | None) -> float:

@@ -51,7 +51,8 @@ def test_a_cell_with_workers_and_a_thread(new_notebook):
     found = {worker["name"]: worker for worker in report["unseen"]["workers"]}
     assert found["DataLoader worker"]["count"] in (1, 2)
     assert found["DataLoader worker"]["cpu_s"] >= 0.48
-    assert found["crawler"]["cpu_s"] > 0.1
+    # what it did after it was last looked at is lost
+    assert found["crawler"]["cpu_s"] > 0.02
     assert "unseen-work" in [finding["kind"] for finding in report["findings"]]
     assert "DataLoader worker" in ran.html
     assert "<code>crawler</code>" in ran.html

@@ -81,7 +81,8 @@ def test_the_plugin_finds_the_model_with_all_its_views(url):
 def test_the_views_hold_our_steps_ops_and_modules(url):
     run = {"run": "1-at-first", "worker": "Net", "span": "1"}
     steps = _asked(url, "overview", **run)["steps"]["rows"]
-    assert [step[0] for step in steps] == ["0", "1", "2"]
+    assert len(steps) >= 3
+    assert [step[0] for step in steps] == [str(number) for number in range(len(steps))]
     ops = {row["name"]: row for row in _asked(url, "operation/table", **run, group_by="Operation")["data"]}
     assert ops["aten::addmm"]["calls"] == 2 * len(steps)
     assert not [name for name in ops if name.startswith(("nn.Module", "line", "jo:", "ProfilerStep"))]

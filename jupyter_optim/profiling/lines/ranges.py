@@ -92,8 +92,11 @@ class LineRanges:
         if self._on_end is not None:
             self._on_end()
 
-    def rest(self) -> None:
-        """Trace nothing until the next module begins, nor after it: nothing of the user's runs there."""
+    def rest(self, module: nn.Module) -> None:
+        """Trace nothing until `module`, which is called next, begins, nor after it, unless the user has code there."""
+        call = getattr(type(module).__call__, "__code__", None)
+        if call is None or self._user.place(call.co_filename) is not None:
+            return
         if self._running and getattr(sys.gettrace(), "__self__", None) is self:
             sys.settrace(None)
             self._resting = True
@@ -104,10 +107,11 @@ class LineRanges:
         Returns:
             Whether the tracing may go on; then say next that the module `begins` or `ends`.
         """
-        if self.within is not None:
-            return self.within is module
+        # other threads may call modules too
         if not self._running or threading.get_ident() != self._thread:
             return False
+        if self.within is not None:
+            return self.within is module
         if self._resting:
             self._resting, self._rested = False, module
             return True

@@ -2,7 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import * as format from './format.js';
-import { Section } from './prose.js';
+import { Prose, Section } from './prose.js';
 import type { Compiled, GraphBreak, Report } from './schema.js';
 
 interface IProps {
@@ -84,9 +84,9 @@ function Place({
 }): React.ReactElement {
   return (
     <li>
-      {what}: {place.reason}{' '}
+      {what}: <Prose text={place.reason} />{' '}
       {place.line !== null && <code className="jp-JupyterOptimReport-quiet">{place.line}</code>}{' '}
-      {place.hint ?? ''}
+      <Prose text={place.hint ?? ''} />
     </li>
   );
 }

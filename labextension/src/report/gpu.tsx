@@ -37,7 +37,12 @@ export function Gpu({ report, trans }: IProps): React.ReactElement | null {
             cells: [
               trans.__('idle: %1', reasons(trans)[each.reason]),
               format.duration(each.ms),
-              [trans.__('%1 gaps', format.count(each.gaps)), each.op, each.line].filter(Boolean).join(', ')
+              [
+                each.gaps === 1 ? trans.__('1 gap') : trans.__('%1 gaps', format.count(each.gaps)),
+                each.op,
+                each.line
+              ]
+                .filter(Boolean).join(', ')
             ],
             share: each.share
           })),

@@ -28,8 +28,8 @@ export function TrainingStep({ report, trans }: IProps): React.ReactElement | nu
           cells: [
             phase.name,
             format.duration(phase.ms),
-            phase.ops === null ? format.UNKNOWN : format.count(Math.round(phase.ops)),
-            format.size(phase.peak_bytes ?? null)
+            phase.ops === null ? '' : format.count(Math.round(phase.ops)),
+            (phase.peak_bytes ?? null) === null ? '' : format.size(phase.peak_bytes ?? null)
           ],
           share: phase.share
         }))}

@@ -4,7 +4,7 @@ import * as React from 'react';
 import * as format from './format.js';
 import type { Report } from './schema.js';
 import { RankedTable } from './table.js';
-import { moduleName, opTotals } from './totals.js';
+import { moduleName, opName, opTotals } from './totals.js';
 
 interface IProps {
   readonly report: Report;
@@ -78,7 +78,7 @@ export function Ops({ report, trans }: IProps): React.ReactElement {
       rows={opTotals(report.ops).map(op => ({
         key: `${op.name} ${op.device}`,
         cells: [
-          <code>{op.name}</code>,
+          <code title={op.name}>{opName(op.name)}</code>,
           op.device,
           format.count(op.calls),
           format.duration(op.selfMs)

@@ -27,6 +27,11 @@ export function opTotals(ops: ReadonlyArray<Op>): IOpTotal[] {
   return [...totals.values()].sort((a, b) => b.selfMs - a.selfMs);
 }
 
+/** An op's name without the hash by which PyTorch tells compiled graphs apart. */
+export function opName(name: string): string {
+  return name.replace(/^## Call (CompiledFxGraph \w{6})\w* ##$/, '$1');
+}
+
 /** A module's path as shown; the root's is empty. */
 export function moduleName(path: string, trans: TranslationBundle): string {
   return path === '' ? trans.__('(root)') : path;

@@ -50,8 +50,8 @@ export function ReportView({
 function Headline({ report, trans }: IProps): React.ReactElement {
   const { latency, memory, workload } = report;
   const facts = [
-    trans.__('%1 parameters', format.count(memory.parameters)),
-    trans.__('weights %1', format.size(memory.weights_bytes)),
+    memory.parameters !== null && trans.__('%1 parameters', format.count(memory.parameters)),
+    memory.weights_bytes !== null && trans.__('weights %1', format.size(memory.weights_bytes)),
     memory.peak_bytes !== null && trans.__('peak memory %1', format.size(memory.peak_bytes)),
     latency.samples_per_s !== null &&
       trans.__('%1 samples/s', format.significant(latency.samples_per_s)),
@@ -65,7 +65,9 @@ function Headline({ report, trans }: IProps): React.ReactElement {
         <code>{workload.model}</code>{' '}
         {latency.median_ms === null
           ? trans.__('could not be timed')
-          : trans.__('takes %1 a call', format.duration(latency.median_ms))}
+          : workload.origin === 'trace'
+            ? trans.__('takes %1 a step', format.duration(latency.median_ms))
+            : trans.__('takes %1 a call', format.duration(latency.median_ms))}
         {latency.low_ms !== null && latency.high_ms !== null && (
           <span className="jp-JupyterOptimReport-quiet">
             {' '}
@@ -95,7 +97,7 @@ function place({ environment, workload }: Report, trans: TranslationBundle): str
     ? environment.threads === null
       ? trans.__('on the CPU')
       : trans._n('on %1 CPU thread', 'on %1 CPU threads', environment.threads)
-    : trans.__('on %1', workload.device);
+    : trans.__('on %1', environment.gpus[0]?.name ?? workload.device);
 }
 
 function Conditions({ report, trans }: IProps): React.ReactElement {

@@ -1,0 +1,148 @@
+"""Lines of the user's within modules of libraries: traced where there are any, and else nothing is traced at all."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import jupyter_optim as jo
+from jupyter_optim.profiling.lines.library_modules import LibraryModules
+from jupyter_optim.profiling.lines.ranges import LineRanges
+from jupyter_optim.profiling.lines.user_code import UserCode
+from jupyter_optim.profiling.trace.annotate import ModuleRanges
+from tests.zoo.timings import short_timings
+
+
+@pytest.fixture(autouse=True)
+def _short() -> Iterator[None]:
+    with short_timings(), torch.no_grad():
+        yield
+
+
+def softened(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.sigmoid(x)
+
+
+def doubled(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    return output + output
+
+
+class Scaled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 3
+
+
+class Own:
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        return x.tanh()
+
+
+def line_of(function: Callable[..., Any]) -> int:
+    """The number of a function's last line."""
+    lines, first = inspect.getsourcelines(function)
+    return first + len(lines) - 1
+
+
+def encoder(activation: Any) -> nn.Module:
+    return nn.TransformerEncoderLayer(16, 2, 32, activation=activation, batch_first=True).train()
+
+
+def hooked() -> nn.Module:
+    model = nn.Sequential(nn.Linear(16, 16), nn.ReLU())
+    model[1].register_forward_hook(doubled)
+    return model
+
+
+PLAIN = {
+    "layers": lambda: nn.Sequential(nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 4)),
+    "transformer": lambda: encoder("gelu"),
+    "recurrent": lambda: nn.LSTM(16, 16),
+}
+OWN = {
+    "a class within": lambda: nn.Sequential(nn.Linear(16, 16), nn.Sequential(Scaled())),
+    "a function it was given": lambda: encoder(softened),
+    "a partial": lambda: encoder(functools.partial(softened)),
+    "a method": lambda: encoder(Own().act),
+    "a hook": hooked,
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_modules_of_libraries_alone_hold_no_code_of_the_users(name: str) -> None:
+    assert LibraryModules(UserCode()).holds_none(PLAIN[name]())
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_code_of_the_users_is_found(name: str) -> None:
+    assert not LibraryModules(UserCode()).holds_none(OWN[name]())
+
+
+@pytest.mark.parametrize(
+    ("model", "function"),
+    [(OWN["a class within"], Scaled.forward), (OWN["a function it was given"], softened), (hooked, doubled)],
+    ids=["class", "function", "hook"],
+)
+def test_its_lines_have_times(model: Callable[[], nn.Module], function: Callable[..., Any]) -> None:
+    report = jo.optimize(model(), torch.randn(4, 8, 16)).report
+    assert line_of(function) in {line.lineno for line in report.lines}
+
+
+def test_nothing_is_traced_within_a_library() -> None:
+    # GIVEN a layer of PyTorch that looks whether it is traced
+    seen: list[bool] = []
+
+    def look(x: torch.Tensor) -> torch.Tensor:
+        seen.append(sys.gettrace() is not None)
+        return x
+
+    layer, ranges, lines = nn.Linear(4, 4), ModuleRanges(), LineRanges(UserCode())
+    layer.forward = look  # type: ignore[method-assign]
+    ranges.lines = lines
+    lines._libraries.holds_none = lambda _: True  # type: ignore[method-assign]
+    # WHEN it is called from a line of ours
+    with ranges, lines:
+        layer(torch.ones(1, 4))
+        after = sys.gettrace() is not None
+    # THEN it was not, and the tracing went on behind it
+    assert seen == [False]
+    assert after
+    assert sys.gettrace() is None
+
+
+def test_other_threads_that_call_the_model_are_not_traced() -> None:
+    # GIVEN a library's model that this thread is inside of, with its lines traced outside of it
+    model, ranges, lines = nn.Sequential(nn.Linear(4, 4)), ModuleRanges(), LineRanges(UserCode())
+    ranges.lines = lines
+    traced: list[bool] = []
+
+    def call() -> None:
+        model(torch.ones(1, 4))
+        traced.append(sys.gettrace() is not None)
+
+    with ranges, lines:
+        lines.within = model
+        # WHEN another thread calls it, from its beginning to its end
+        other = threading.Thread(target=call)
+        other.start()
+        other.join()
+    # THEN that one is left alone
+    assert traced == [False]
+
+
+def test_a_layer_that_raises_does_not_end_the_tracing() -> None:
+    ranges, lines = ModuleRanges(), LineRanges(UserCode())
+    ranges.lines = lines
+    model = nn.Sequential(nn.Linear(4, 4))
+    with ranges, lines:
+        with pytest.raises(RuntimeError):
+            model(torch.ones(1, 5))
+        after = sys.gettrace() is not None
+    assert after
