@@ -30,7 +30,7 @@ def reading(count: int = 300_000) -> Result:
         if ready is None:
             raise RuntimeError(f"{MODEL} cannot be called again")
         workload, calls = ready
-        few = trace(workload, lines=True, calls=calls).recorder.columns()
+        few = trace(workload, lines=True, calls=calls).columns
         many = 1 + count * calls // len(few)
         runs = [_run(trace(workload, lines=True, calls=many), report) for _ in range(RUNS)]
     ratio = statistics.median(run["key_averages_s"] / run["ours_s"] for run in runs)
@@ -49,9 +49,9 @@ def _run(traced: Traced, report: Report) -> Result:
 
     def ours() -> None:
         began = time.perf_counter()
-        columns = traced.recorder.columns()
+        columns = traced.columns
         parts.extend((columns, time.perf_counter() - began))
-        found, rows = traced.attributed(columns)
+        found, rows = traced.attributed()
         bare = replace(
             report, ops=found.ops, modules=found.modules, lines=rows.rows, line_trace=rows.trace,
             memory=memory_of(traced.workload, found.peak, None),

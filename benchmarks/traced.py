@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from jupyter_optim.profiling.lines.ranges import LineRanges
 from jupyter_optim.profiling.lines.rows import LineRows, line_rows, name_of
@@ -15,6 +16,7 @@ from jupyter_optim.profiling.ops.attribute import Attribution, attribute
 from jupyter_optim.profiling.replay import calls_to_trace, record_calls
 from jupyter_optim.profiling.trace.annotate import ModuleRanges
 from jupyter_optim.profiling.trace.columns import Columns
+from jupyter_optim.profiling.trace.record import Recorder
 from jupyter_optim.profiling.trace.steps import steps
 from jupyter_optim.workload import Workload
 from tests.zoo import Entry
@@ -25,10 +27,15 @@ class Traced:
     """Some calls that were recorded."""
 
     workload: Workload
-    columns: Columns
+    recorder: Recorder
     ranges: ModuleRanges
     lines: LineRanges
     code: UserCode
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The recorded events, read when they are first asked for."""
+        return self.recorder.columns()
 
     @property
     def wall_s(self) -> list[float]:
@@ -53,7 +60,7 @@ def trace(workload: Workload, *, lines: bool, calls: int, usual_s: float = 0.0) 
     code, ranges = UserCode(), ModuleRanges()
     line_ranges = LineRanges(code)
     recorder = record_calls(workload, calls, usual_s, ranges, line_ranges if lines else None)
-    return Traced(workload, recorder.columns(), ranges, line_ranges, code)
+    return Traced(workload, recorder, ranges, line_ranges, code)
 
 
 @contextmanager

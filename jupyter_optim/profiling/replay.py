@@ -112,11 +112,14 @@ def record_calls(
     warm = min(_WARM_CALLS, int(_WARM_S / max(usual_s, 1e-6)))
     inputs = [workload.fresh_inputs() for _ in range(warm + calls)]
     recorder, synchronize = Recorder(memory=True, shapes=True), synchronizer(workload.device)
+    direct = workload.evaluate_expression is None
+    if lines is not None and direct and not lines.concerned(workload.model):
+        lines = None
     ranges.lines = lines
 
     def call(number: int) -> None:
         args, kwargs = inputs.pop()
-        if lines is not None and workload.evaluate_expression is None:
+        if lines is not None and direct:
             lines.rest(workload.model)
         with step_range(number), ranges.root(workload.model):
             workload.call(workload.model, args, kwargs)

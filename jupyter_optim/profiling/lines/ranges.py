@@ -92,12 +92,21 @@ class LineRanges:
         if self._on_end is not None:
             self._on_end()
 
+    def concerned(self, module: nn.Module) -> bool:
+        """Whether any code of the user's may run in a call of `module`."""
+        return not (self._called_by_library(module) and self._libraries.holds_none(module))
+
+    def _called_by_library(self, module: nn.Module) -> bool:
+        call = getattr(type(module).__call__, "__code__", None)
+        return call is not None and self._user.place(call.co_filename) is None
+
     def rest(self, module: nn.Module) -> None:
         """Trace nothing until `module`, which is called next, begins, nor after it, unless the user has code there."""
-        call = getattr(type(module).__call__, "__code__", None)
-        if call is None or self._user.place(call.co_filename) is not None:
-            return
-        if self._running and getattr(sys.gettrace(), "__self__", None) is self:
+        if (
+            self._running
+            and self._called_by_library(module)
+            and getattr(sys.gettrace(), "__self__", None) is self
+        ):
             sys.settrace(None)
             self._resting = True
 
