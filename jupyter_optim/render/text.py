@@ -12,6 +12,7 @@ from jupyter_optim.render.compiled import compiled_table, fused_table
 from jupyter_optim.render.facts import Fact, environment_facts, facts
 from jupyter_optim.render.gpu import gpu_table, kernel_table
 from jupyter_optim.render.headline import headline
+from jupyter_optim.render.listing import ListedLine, in_cell, listing
 from jupyter_optim.render.sections import (
     finding_title,
     group_table,
@@ -31,6 +32,9 @@ NARROWEST = 40
 """Below this, words no longer fit beside their figures."""
 
 _ROWS = 4
+_LISTED = 12
+"""Lines of a cell that is shown whole."""
+
 _GROUPS = 6
 _STEPS = 6
 _FINDINGS = 4
@@ -74,7 +78,8 @@ def _parts(report: Report, width: int, baseline: Report | None) -> Iterator[list
         opening += wrap(f"This report is incomplete: {fmt.visible(report.partial)}", width)
     yield opening
     yield _facts(report, width, baseline)
-    yield from _tables(width, group_table(report, _GROUPS), line_table(report.lines, _ROWS))
+    yield from _tables(width, group_table(report, _GROUPS))
+    yield from _lines(report, width)
     yield from _tables(width, compiled_table(report, _STEPS), fused_table(report, _ROWS))
     yield from _tables(width, phase_table(report), gpu_table(report), kernel_table(report, _ROWS))
     beside = unseen_sentence(report)
@@ -92,6 +97,31 @@ def _parts(report: Report, width: int, baseline: Report | None) -> Iterator[list
 
 def _tables(width: int, *tables: Table | None) -> Iterator[list[str]]:
     yield from (table_lines(each, _SHOWN[each.name], width) for each in tables if each is not None)
+
+
+def _lines(report: Report, width: int) -> Iterator[list[str]]:
+    """The cell with the time of each line, if it is short; else its hot lines."""
+    rows = listing(report)
+    if not rows or len(rows) > _LISTED:
+        yield from _tables(width, line_table(report.lines, _ROWS))
+        return
+    sampled = (
+        " (in part estimated)" if any(row.cost is not None and row.cost.estimated for row in rows) else ""
+    )
+    yield [f"This cell, with the time of each line{sampled}", *(_listed(row) for row in rows)]
+    listed = set(in_cell(report))
+    elsewhere = [line for line in report.lines if line not in listed]
+    yield from _tables(width, line_table(elsewhere, _ROWS, "Hot lines elsewhere"))
+
+
+def _listed(row: ListedLine) -> str:
+    if row.skipped:
+        return f"{'…':>5}"
+    cost, text = row.cost, fmt.visible(row.text.expandtabs(4))
+    if cost is None:
+        return f"{row.lineno:>5}{'':<28}{text}".rstrip()
+    mark = f"{fmt.duration(cost.ms):>9} {fmt.share(cost.share):>5}  {fmt.bar(cost.share):<10}"
+    return f"{row.lineno:>5}{mark:<28}{text}"
 
 
 def _facts(report: Report, width: int, baseline: Report | None) -> list[str]:
