@@ -15,7 +15,7 @@ from jupyter_optim.hardware.child_processes import ChildProcesses
 from jupyter_optim.hardware.other_threads import OtherThreads
 from jupyter_optim.report import Unseen
 
-_INTERVAL_S = 0.05
+_INTERVAL_S, _LONGEST_S = 0.05, 0.5
 _COST = 0.005
 """The part of one core that looking may take; where a look is dear, they are fewer."""
 
@@ -53,7 +53,7 @@ class Bystanders:
         while not self._ended.wait(interval_s):
             began_s = time.thread_time()
             self._look()
-            interval_s = max(_INTERVAL_S, (time.thread_time() - began_s) / _COST)
+            interval_s = min(_LONGEST_S, max(_INTERVAL_S, (time.thread_time() - began_s) / _COST))
 
     def _look(self) -> None:
         self._threads.look()

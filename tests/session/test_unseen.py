@@ -48,12 +48,12 @@ def train(net: nn.Module, batches: Any) -> None:
 
 
 def test_workers_of_a_data_loader(net: nn.Module) -> None:
-    report = report_of(net, lambda: train(net, loader(24, 0.05)))
+    report = report_of(net, lambda: train(net, loader(60, 0.05)))
     (worker,) = report.unseen.workers
     assert (worker.name, worker.process) == ("DataLoader worker", True)
     # on a busy machine the second may only start when the first is done
     assert worker.count in (1, 2)
-    assert worker.cpu_s >= 1.2
+    assert worker.cpu_s >= 2.9
     (finding,) = unseen_work(report)
     assert "DataLoader worker" in finding.title
     assert f"{report.unseen.share:.0%}" in finding.text
@@ -101,7 +101,7 @@ def test_it_stays_that_of_the_cells_run_after_a_change(net: nn.Module) -> None:
     session = seen.session(net)
     session.apply("bf16", keep="always")
     assert session.report.unseen == session.baseline.unseen
-    assert session.report.unseen.workers[0].name == "DataLoader worker"
+    assert session.report.unseen.workers[0].process
 
 
 def test_a_model_without_a_cell_was_not_watched(net: nn.Module) -> None:
