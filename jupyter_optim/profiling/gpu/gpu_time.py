@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from msgspec.structs import replace
@@ -57,8 +58,9 @@ def gpu_time(
     busy_ns, length = int((ends - starts).sum()), windows.length
     streams = view.streams(device, length)
     overlap = sum(each.ms for each in streams) - busy_ns / calls / 1e6
-    multiplies = np.array([uses_tensor_cores(name) is not None for name in view.names], np.bool_)
-    on_cores = np.array([bool(uses_tensor_cores(name)) for name in view.names], np.bool_)
+    cores = {name: uses_tensor_cores(name) for name in set(view.names)}
+    multiplies = np.array([cores[name] is not None for name in view.names], np.bool_)
+    on_cores = np.array([bool(cores[name]) for name in view.names], np.bool_)
     multiplying = int(view.spent[multiplies].sum())
     others = [str(each) for each in devices if each != device]
     return GpuTime(
@@ -121,7 +123,7 @@ class _Owners:
         return self.labels.line(int(self.lines[row])) if row >= 0 else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _View:
     """The work of some calls on one device."""
 
@@ -133,24 +135,22 @@ class _View:
     calls: int
     owners: _Owners
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         columns = self.columns
         return [columns.names[code] for code in columns.name[columns.work.row[self.chosen]]]
 
-    @property
+    @cached_property
     def spent(self) -> Ints:
         return self.columns.duration[self.columns.work.row[self.chosen]]
 
-    @property
+    @cached_property
     def is_kernel(self) -> NDArray[np.bool_]:
         return np.array([not name.startswith(("Memcpy", "Memset")) for name in self.names], np.bool_)
 
     def mean(self, values: NDArray[np.float64]) -> float | None:
         """Mean over the kernels whose value is known, by their time; None if none is."""
-        known = self.is_kernel & ~np.isnan(values)
-        total = float(self.spent[known].sum())
-        return float((values[known] * self.spent[known]).sum()) / total if total else None
+        return _weighted(values[self.is_kernel], self.spent[self.is_kernel].astype(np.float64))
 
     def kernels(self) -> tuple[Kernel, ...]:
         """A row for each kernel of each op, module and line, those that took longest first."""
