@@ -8,12 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jupyter_optim.profiling.gpu.device_work import waits
-from jupyter_optim.profiling.trace.columns import Columns, Ints, Kind
+from jupyter_optim.profiling.trace.columns import DATA_RANGE, Columns, Ints, Kind
 from jupyter_optim.profiling.trace.nesting import named
 from jupyter_optim.report import IdleReason
-
-_DATA = "enumerate(DataLoader)#"
-"""What torch calls its range around fetching a batch."""
 
 _MOSTLY = 0.5
 _CLOSE = 0.05
@@ -134,7 +131,7 @@ def _covered(starts: Ints, ends: Ints, instants: Ints) -> NDArray[np.bool_]:
 
 def _loading(columns: Columns, low: Ints, high: Ints) -> Ints:
     """For each interval, how much of it the host spent fetching batches, ns."""
-    rows = np.flatnonzero(named(columns, _DATA) & (columns.kind != Kind.DEVICE))
+    rows = np.flatnonzero(named(columns, DATA_RANGE) & (columns.kind != Kind.DEVICE))
     starts, ends, _ = busy(columns.start[rows], columns.start[rows] + columns.duration[rows])
     whole = np.append(0, np.cumsum(ends - starts))
 

@@ -15,6 +15,8 @@ MODULE_RANGE = "jo:module:"
 LINE_RANGE = "jo:line:"
 FOREIGN_MODULE = "nn.Module: "
 """What PyTorch's profiler calls a module's call, given ``with_stack``."""
+DATA_RANGE = "enumerate(DataLoader)#"
+"""What PyTorch calls its range around fetching a batch."""
 
 Ints = NDArray[np.int64]
 

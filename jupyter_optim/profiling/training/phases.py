@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from jupyter_optim.profiling.trace.causes import Causes
-from jupyter_optim.profiling.trace.columns import Columns, Ints, Kind
+from jupyter_optim.profiling.trace.columns import DATA_RANGE, Columns, Ints, Kind
 from jupyter_optim.profiling.trace.labels import Labels
 from jupyter_optim.profiling.trace.nesting import named, nearest, outer, running
 from jupyter_optim.profiling.training.memory import TrainingPeak, most_held, training_peak
@@ -20,7 +20,6 @@ from jupyter_optim.report import Phase, PhaseName, Training
 
 _STEP = "Optimizer.step#"
 _ZERO = "Optimizer.zero_grad#"
-_DATA = "enumerate(DataLoader)#"
 """What torch itself calls its ranges around these."""
 
 _WHOLE_STEPS = 3
@@ -74,7 +73,7 @@ def training_of(
 def _missing(columns: Columns) -> dict[PhaseName, str]:
     """Phases of which the trace has no sign, and which are in the rest then, and why."""
     found: dict[PhaseName, str] = {}
-    if not named(columns, _DATA).any():
+    if not named(columns, DATA_RANGE).any():
         found["data"] = "no `DataLoader` was seen: getting the data is in the rest"
     if not (columns.kind == Kind.MODULE).any():
         found["forward"] = "the trace has no modules: the forward is in the rest"
@@ -172,7 +171,7 @@ def _beginnings(causes: Causes) -> Ints:
     begins = np.full(len(columns), -1, np.int64)
     begins[causes.node == np.arange(len(columns))] = _BACKWARD
     begins[named(columns, _STEP, _ZERO)] = _OPTIMIZER
-    data = named(columns, _DATA)
+    data = named(columns, DATA_RANGE)
     begins[data] = _DATA_PHASE
     # a module that prepares data, and one whose forward a checkpoint repeats, are of those phases
     free = (causes.node < 0) & (nearest(columns, data) < 0)
