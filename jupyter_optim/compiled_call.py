@@ -16,7 +16,7 @@ def compiled_call(module: nn.Module, arguments: Mapping[str, Any]) -> Callable[.
         module: what is compiled.
         arguments: those of `torch.compile`.
     """
-    call = _framed(module) if needs_frame(module) else module._call_impl  # noqa: SLF001 (as nn.Module.compile)
+    call = _framed(module) if needs_frame(module) else module._call_impl  # as nn.Module.compile
     compiled: Callable[..., Any] = torch.compile(call, **arguments)
     return compiled
 
@@ -45,6 +45,6 @@ def frame_of(module: nn.Module) -> tuple[str, int] | None:
 
 def _framed(module: nn.Module) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        return module._call_impl(*args, **kwargs)  # noqa: SLF001 (as nn.Module.compile)
+        return module._call_impl(*args, **kwargs)
 
     return call

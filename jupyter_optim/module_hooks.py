@@ -60,6 +60,15 @@ class ModuleHooks:
         """Whether the hooks are called for a module that was compiled by its method `compile()`."""
         return self._compiler is not None
 
+    def come_first(self) -> bool:
+        """Whether these are called now for each module, and before any other hook."""
+        handles = self._handles
+        return (
+            bool(handles)
+            and next(iter(hooks._global_forward_pre_hooks), None) == handles[0].id
+            and next(iter(hooks._global_forward_hooks), None) == handles[1].id
+        )
+
     def _meet_compiler(self) -> bool:
         """Have the compiler tell when it works, if it is loaded now."""
         dynamo = sys.modules.get("torch._dynamo")

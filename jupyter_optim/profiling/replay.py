@@ -115,7 +115,7 @@ def record_calls(
     direct = workload.evaluate_expression is None
     if lines is not None and direct and not lines.concerned(workload.model):
         lines = None
-    ranges.lines = lines
+    ranges.tell(lines)
 
     def call(number: int) -> None:
         args, kwargs = inputs.pop()

@@ -52,7 +52,7 @@ class Watch:
         self._capture = Capture(on_call=self._after_call)
         self._ranges = ModuleRanges()
         self._lines = LineRanges(self._code, on_end=self._lines_ended) if lines else None
-        self._ranges.lines = self._lines
+        self._ranges.tell(self._lines)
         self._sampler = StackSampler(self._code, ready=self._untraced) if lines else None
         self._bystanders = Bystanders()
         self._recorders: list[Recorder] = []

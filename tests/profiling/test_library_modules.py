@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
+import linecache
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 import jupyter_optim as jo
 from jupyter_optim.profiling.lines.library_modules import LibraryModules
@@ -105,7 +108,7 @@ def test_nothing_is_traced_within_a_library() -> None:
 
     layer, ranges, lines = nn.Linear(4, 4), ModuleRanges(), LineRanges(UserCode())
     layer.forward = look  # type: ignore[method-assign]
-    ranges.lines = lines
+    ranges.tell(lines)
     lines._libraries.holds_none = lambda _: True  # type: ignore[method-assign]
     # WHEN it is called from a line of ours
     with ranges, lines:
@@ -120,7 +123,7 @@ def test_nothing_is_traced_within_a_library() -> None:
 def test_other_threads_that_call_the_model_are_not_traced() -> None:
     # GIVEN a library's model that this thread is inside of, with its lines traced outside of it
     model, ranges, lines = nn.Sequential(nn.Linear(4, 4)), ModuleRanges(), LineRanges(UserCode())
-    ranges.lines = lines
+    ranges.tell(lines)
     traced: list[bool] = []
 
     def call() -> None:
@@ -137,9 +140,75 @@ def test_other_threads_that_call_the_model_are_not_traced() -> None:
     assert traced == [False]
 
 
+class Fussy(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] != 4:
+            raise ValueError("four columns, please")
+        return x.tanh()
+
+
+def test_a_module_of_the_users_that_raises_does_not_end_the_tracing() -> None:
+    ranges, lines = ModuleRanges(), LineRanges(UserCode())
+    ranges.tell(lines)
+    model = nn.Sequential(Fussy())
+    with ranges, lines:
+        with pytest.raises(ValueError, match="four columns"):
+            model(torch.ones(1, 5))
+        after = sys.gettrace() is not None
+        model(torch.ones(1, 4))
+    assert after
+    assert (__file__, line_of(Fussy.forward)) in lines.lines
+
+
+def test_pytorchs_own_code_around_a_forward_is_not_traced() -> None:
+    # GIVEN modules of ours, one within the other
+    ranges, lines = ModuleRanges(), LineRanges(UserCode())
+    ranges.tell(lines)
+    model = Twice(Scaled())
+    # WHEN they are called from a line of ours
+    with ranges, lines:
+        model(torch.ones(1, 4))
+    # THEN each of their lines was traced, and of PyTorch's code only what begins a call
+    assert {line for line in lines.lines if line[0] == __file__} >= {
+        (__file__, line_of(Twice.forward)), (__file__, line_of(Scaled.forward)),
+    }  # fmt: skip
+    around = {each for each in nn.Module._call_impl.__code__.co_consts if isinstance(each, CodeType)}
+    assert around
+    assert not around & set(lines._codes)
+
+
+class Twice(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(self.inner(x))
+
+
+def test_hooks_of_the_users_around_every_module_are_traced_where_they_come_first() -> None:
+    # GIVEN hooks of the user's that were there before ours
+    before = register_module_forward_pre_hook(lambda _module, inputs: (inputs[0] + 1,))
+    ranges, lines = ModuleRanges(), LineRanges(UserCode())
+    ranges.tell(lines)
+    after = register_module_forward_hook(doubled)
+    model = Twice(Scaled())
+    # WHEN a model is called
+    try:
+        with ranges, lines:
+            model(torch.ones(1, 4))
+    finally:
+        before.remove()
+        after.remove()
+    # THEN their lines are among those that are measured
+    assert (__file__, line_of(doubled)) in lines.lines
+    texts = {linecache.getline(*line).strip() for line in lines.lines if line[0] == __file__}
+    assert any(text.startswith("before = register_module_forward_pre_hook(") for text in texts)
+
+
 def test_a_layer_that_raises_does_not_end_the_tracing() -> None:
     ranges, lines = ModuleRanges(), LineRanges(UserCode())
-    ranges.lines = lines
+    ranges.tell(lines)
     model = nn.Sequential(nn.Linear(4, 4))
     with ranges, lines:
         with pytest.raises(RuntimeError):

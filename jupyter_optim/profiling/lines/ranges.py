@@ -24,6 +24,12 @@ Tracer = Callable[[FrameType, str, Any], Any]
 LINE_BUDGET = 10_000
 """Ranges after which the tracing of lines ends: a loop in plain Python would fill the trace."""
 
+_MODULE_CALL = nn.Module._call_impl.__code__
+_AROUND_FORWARD = frozenset(
+    id(each) for each in (_MODULE_CALL, *_MODULE_CALL.co_consts) if isinstance(each, CodeType)
+)
+"""Code of PyTorch's that calls a module's `forward`, between the global hooks."""
+
 _RESUMED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -36,7 +42,8 @@ class LineRanges:
     A statement over several lines is several ranges: what a call takes lies in the line that carries the call.
 
     While Python traces, it runs every line of every library at half its speed or less. So it does not trace within
-    modules that hold no code of the user's, once it is told where these begin and end: see `hold`.
+    modules that hold no code of the user's, nor in what PyTorch does around a `forward`, once it is told where modules
+    begin and end: see `hold` and `announced`.
     """
 
     def __init__(self, code: UserCode, *, on_end: Callable[[], None] | None = None) -> None:
@@ -54,10 +61,12 @@ class LineRanges:
         self._open: list[tuple[FrameType, str, Any]] = []
         self._running = False
         self._libraries = LibraryModules(code)
+        self.announced: Callable[[], bool] = lambda: False
+        """Whether each call of a module is told by `hold`, at its beginning and end, before other code runs there."""
         self.within: nn.Module | None = None
         """The library's module that is running now, and in which nothing is traced."""
         self._rested: nn.Module | None = None
-        """The module that was begun from rest."""
+        """The module after which nothing is traced either."""
         self._thread = 0
         self._resting = False
 
@@ -108,7 +117,7 @@ class LineRanges:
             and getattr(sys.gettrace(), "__self__", None) is self
         ):
             sys.settrace(None)
-            self._resting = True
+            self._resting, self._rested = True, module
 
     def hold(self, module: nn.Module) -> bool:
         """Trace nothing from here on, if it was: a module begins or ends, and its hooks are at work.
@@ -122,7 +131,7 @@ class LineRanges:
         if self.within is not None:
             return self.within is module
         if self._resting:
-            self._resting, self._rested = False, module
+            self._resting = False
             return True
         # the cell may have set a tracer of its own meanwhile
         if getattr(sys.gettrace(), "__self__", None) is not self:
@@ -157,10 +166,18 @@ class LineRanges:
             self.stop()
             return None
         if stepped is _library:
+            if code is _MODULE_CALL and self.announced():
+                self._rest_until_told()
             return None
         if code.co_flags & _RESUMED:
             stepped(frame, "line", None)  # it goes on within a line, which tells no new one
         return stepped
+
+    def _rest_until_told(self) -> None:
+        """Trace nothing until a module begins or ends, which is next."""
+        if self._running:
+            sys.settrace(None)
+            self._resting = True
 
     def _tracer(self, code: CodeType) -> Tracer:
         """What traces the lines of some code; `_library` for code that is not the user's."""
@@ -192,6 +209,9 @@ class LineRanges:
                 entered.__enter__()
             elif event == "return":
                 self._end(frame)
+                caller = frame.f_back
+                if caller is not None and id(caller.f_code) in _AROUND_FORWARD and self.announced():
+                    self._rest_until_told()
             return stepped
 
         self._stepped[id(code)] = stepped

@@ -32,6 +32,8 @@ class LineTracer(Protocol):
     """What traces lines, and rests while hooks and libraries run."""
 
     within: nn.Module | None
+    announced: Callable[[], bool]
+    """Whether each call of a module is told, at its beginning and end, before other code runs there."""
 
     def hold(self, module: nn.Module) -> bool:
         """Trace nothing from here on; whether to say next that the module begins or ends."""
@@ -56,8 +58,7 @@ class ModuleRanges:
         """By module number: shapes and types of the positional inputs of its first call."""
         self.on_open: Callable[[], None] | None = None
         """Called before a range is opened."""
-        self.lines: LineTracer | None = None
-        """Told where modules begin and end."""
+        self._lines: LineTracer | None = None
         self._numbers: dict[int, int] = {}
         self._local = threading.local()
         self._hooks = ModuleHooks(self._open, self._close)
@@ -74,6 +75,12 @@ class ModuleRanges:
         for _, entered in reversed(getattr(self._local, "stack", [])):
             entered.__exit__(None, None, None)
         self._local = threading.local()
+
+    def tell(self, lines: LineTracer | None) -> None:
+        """Tell `lines` from now on where modules begin and end."""
+        self._lines = lines
+        if lines is not None:
+            lines.announced = self._hooks.come_first
 
     @contextmanager
     def root(self, module: nn.Module) -> Iterator[None]:
@@ -100,7 +107,7 @@ class ModuleRanges:
     def _open(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if torch.compiler.is_compiling():
             return
-        lines = self.lines
+        lines = self._lines
         traced = lines is not None and lines.within is None and lines.hold(module)
         if self.on_open is not None:
             self.on_open()
@@ -112,7 +119,7 @@ class ModuleRanges:
             lines.begins(module)
 
     def _close(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
-        lines = self.lines
+        lines = self._lines
         traced = lines is not None and (lines.within is None or lines.within is module) and lines.hold(module)
         stack = getattr(self._local, "stack", [])
         if stack and stack[-1][0] == id(module):
