@@ -342,11 +342,11 @@ class Session:
             chosen.name, chosen.label, options, outcome.verdict,
             sentence(
                 outcome.verdict, speedup=outcome.timing.speedup, size_ratio=outcome.size_ratio,
-                quality=outcome.quality, kept=kept, note=outcome.change.note,
+                quality=outcome.quality, kept=kept, note=outcome.note,
             ),
             accepted=kept, speedup=outcome.timing.speedup, predicted_speedup=assessment.predicted_speedup,
             size_ratio=outcome.size_ratio, quality=outcome.quality, before_ms=outcome.timing.before_ms,
-            after_ms=outcome.timing.after_ms, note=outcome.change.note, code=code,
+            after_ms=outcome.timing.after_ms, note=outcome.note, code=code,
         )  # fmt: skip
         if before is not None:
             self._changes.push(step, outcome.graft, before)

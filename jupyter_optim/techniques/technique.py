@@ -118,6 +118,8 @@ class Technique(ABC):
     options: ClassVar[tuple[Option, ...]] = ()
     weights: ClassVar[Weights] = "shared"
     """``cloned`` for a technique that writes weights in place."""
+    builds: ClassVar[bool] = False
+    """Whether its work is worth counting against the calls that it makes faster: a compilation, a conversion."""
 
     @abstractmethod
     def judge(self, subject: Subject) -> Assessment:
