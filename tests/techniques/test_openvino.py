@@ -272,6 +272,18 @@ def test_building_is_counted_and_the_second_copy_of_the_weights_too() -> None:
     assert step.size_ratio == pytest.approx(1.25, abs=0.02)
 
 
+def test_the_report_names_the_engine_and_claims_no_work_that_it_cannot_see() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 256)).eval()
+    with torch.no_grad():
+        report = on_openvino(model, torch.randn(64, 256)).report
+    most = max(report.ops, key=lambda op: op.share)
+    assert most.name == "openvino::infer"
+    assert most.flops is None
+    assert report.flops.total is None
+    assert "have no formula" in report.flops.reason
+
+
 def test_nothing_is_written_into_the_cell(capfd: pytest.CaptureFixture[str]) -> None:
     model, x = Classifier().eval(), torch.randn(4, 16)
     session = jo.optimize(model, x)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from jupyter_optim.errors import OptimError
+from jupyter_optim.profiling.trace.annotate import op_range
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.engines.flat import FlatCall
@@ -80,7 +81,8 @@ def settings(precision: str) -> dict[str, Any]:
 def infer(request: Any, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     """The answers of a compiled model's request, in new memory."""
     given = [tensor.detach().contiguous().numpy() for tensor in tensors]
-    found = request.infer(given, share_inputs=True, share_outputs=True)
+    with op_range("openvino::infer", tensors):
+        found = request.infer(given, share_inputs=True, share_outputs=True)
     return [torch.from_numpy(found[index]).clone() for index in range(len(found))]
 
 
