@@ -18,6 +18,7 @@ import jupyter_optim as jo
 from benchmarks import minilm
 from benchmarks.lines import lines
 from benchmarks.reading import reading
+from benchmarks.rivals import rivals
 from benchmarks.sums import sums
 from benchmarks.timing import Result, seconds, spread
 from benchmarks.trace_file import trace_file
@@ -229,5 +230,6 @@ BARS: dict[str, Callable[[], Result]] = {
         graft,
         int8,
         predictions,
+        rivals,
     )
 }
