@@ -122,6 +122,15 @@ def test_a_saved_report_is_drawn_rather_than_its_html(show, report):
     assert output.locator("text=as html").count() == 0
 
 
+def test_all_that_was_measured_is_in_a_fold_that_draws_when_it_opens(show, report):
+    output = show(report)
+    fold = output.locator("details.jp-JupyterOptimReport-whole")
+    fold.wait_for()
+    assert output.locator("text=as html").count() == 0
+    fold.locator("summary").first.click()
+    output.locator("text=as html").wait_for()
+
+
 def test_markup_in_the_data_is_text(show, report):
     name = "<img src=x onerror=document.title='owned'>"
     output = show({**report, "workload": {**report["workload"], "model": name}})

@@ -27,6 +27,7 @@ class TimeGroup:
     ms: float
     share: float
     """Fraction of the call's time."""
+    ops: tuple[Op, ...] = ()
 
 
 def time_groups(report_ops: Iterable[Op], report_modules: Iterable[ModuleRow]) -> tuple[TimeGroup, ...]:
@@ -78,4 +79,5 @@ def _group(class_name: str | None, name: str, ops: list[Op]) -> TimeGroup:
     modules = tuple(dict.fromkeys(op.module for op in ops if op.module is not None))
     if class_name is not None:
         name = f"{len(modules)} {class_name}"
-    return TimeGroup(name, class_name, modules, sum(op.self_ms for op in ops), sum(op.share for op in ops))
+    ms, share = sum(op.self_ms for op in ops), sum(op.share for op in ops)
+    return TimeGroup(name, class_name, modules, ms, share, tuple(ops))

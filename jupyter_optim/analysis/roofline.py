@@ -52,13 +52,12 @@ def needed_ms(op: Op, peaks: Peaks) -> tuple[float | None, float | None]:
     return arithmetic, data
 
 
-def most_gain(ops: tuple[Op, ...], names: frozenset[str], call_ms: float) -> float | None:
-    """The speed-up of a call if the ops of these modules took no longer than the machine's peak allows.
+def most_gain(ops: Iterable[Op], call_ms: float) -> float | None:
+    """The speed-up of a call if these ops of it took no longer than the machine's peak allows.
 
     Amdahl's law with the roofline as its limit; None if their distance to the peak is not known.
     """
-    chosen = [op for op in ops if op.module in names]
-    known = [op for op in chosen if op.of_peak is not None]
+    known = [op for op in ops if op.of_peak is not None]
     if not known or call_ms <= 0:
         return None
     saved = sum(op.self_ms * (1 - (op.of_peak or 0.0)) for op in known)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +94,13 @@ def prepare(shell: InteractiveShell, placed: Placed) -> Program | None:
     return Program(tree.body, filename, "none" if silenced else shell.ast_node_interactivity)
 
 
-def run(shell: InteractiveShell, program: Program) -> None:
+def run(shell: InteractiveShell, program: Program, on_display: Callable[[], None] | None = None) -> None:
     """Run the body in the user's namespace.
+
+    Args:
+        shell: IPython.
+        program: what is run.
+        on_display: called before the value of an expression is shown: to show it is no work of its line's.
 
     Raises:
         BodyRaised: the body raised, which was shown as in a plain cell.
@@ -108,9 +114,29 @@ def run(shell: InteractiveShell, program: Program) -> None:
         compiler=shell.compile,
         result=result,
     )
-    if _finish(running):
+    with _told_of_display(on_display):
+        raised = _finish(running)
+    if raised:
         raise BodyRaised
     _show_figures()
+
+
+@contextmanager
+def _told_of_display(on_display: Callable[[], None] | None) -> Iterator[None]:
+    """`on_display` is called meanwhile before Python shows a value; IPython's own hook goes on showing it."""
+    usual = sys.displayhook
+
+    def shown(value: object) -> None:
+        if on_display is not None:
+            on_display()
+        usual(value)
+
+    sys.displayhook = shown
+    try:
+        yield
+    finally:
+        if sys.displayhook is shown:  # the cell may have set another
+            sys.displayhook = usual
 
 
 def _above(placed: Placed) -> str:

@@ -146,7 +146,7 @@ class OptimizeMagics(Magics):
             names = CellNames(self.shell, program.filename)
             with watch(cell=placed.cell, cell_of=names, lines=given.lines) as seen:
                 ran = True
-                cell.run(self.shell, program)
+                cell.run(self.shell, program, on_display=seen.line_ended)
         except cell.BodyRaised:
             raise
         except Exception as error:

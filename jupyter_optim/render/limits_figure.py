@@ -117,7 +117,7 @@ def _draw_roofline(sheet: Sheet, pens: _Pens, peaks: Peaks, ops: list[Op], frame
     intensity = [(op.flops or 1) / (op.bytes or 1) for op in ops]
     rate = [(op.flops or 1) / (op.self_ms / 1e3) for op in ops]
     low_x, high_x = min(0.05, *intensity), max(max(roofs.values()) / bandwidth * 2, *intensity) * 1.5
-    low_y, high_y = min(*rate, bandwidth * low_x) / 2, max(*roofs.values(), *rate) * 2
+    low_y, high_y = min(*rate, bandwidth * low_x) / 2, max(*roofs.values(), *rate) * 4
 
     def at(x: float, y: float) -> tuple[float, float]:
         return (
@@ -130,15 +130,18 @@ def _draw_roofline(sheet: Sheet, pens: _Pens, peaks: Peaks, ops: list[Op], frame
     floor = frame.bottom
     for name, peak in sorted(roofs.items(), key=lambda item: item[1]):
         x, y = at(max(low_x, peak / bandwidth), peak)
-        sheet.line([(x, y), (at(high_x, peak)[0], y)], SOFT, 1.2)
-        # left of the roof's end nothing can lie; labels of roofs close by give way upwards
-        floor = min(y + 4, floor - 14)
-        sheet.text(x - 8, floor, f"{name} {fmt.flop(peak)}/s", pens.small, SOFT, "right")
+        right = at(high_x, peak)[0]
+        sheet.line([(x, y), (right, y)], SOFT, 1.2)
+        # above its roof nothing can lie; labels of roofs close by give way upwards
+        floor = min(y - 4, floor - 13)
+        sheet.text(right - 4, floor, f"{name} {fmt.flop(peak)}/s", pens.small, SOFT, "right")
     top = max(roofs.values())
     sheet.line([at(low_x, bandwidth * low_x), at(top / bandwidth, top)], SOFT, 1.2)
-    words = f"slope: memory, {fmt.size(bandwidth)}/s"
-    sheet.text(frame.left + 8, frame.top + 16, words, pens.small, SOFT)
-    sheet.text(frame.left + 8, frame.top + 31, "(what fits into caches may lie above)", pens.small, SOFT)
+    words = f"slope: memory, {fmt.size(bandwidth)}/s; what fits into caches may lie above"
+    sheet.text(frame.left - 62, 47, words, pens.small, SOFT)
+    for value in (low_y, high_y):
+        y = at(low_x, value)[1] + (0 if value == low_y else 10)
+        sheet.text(frame.left - 6, y, f"{fmt.flop(value)}/s", pens.small, SOFT, "right")
     longest = max(op.self_ms for op in ops)
     for op, x, y in zip(ops, intensity, rate, strict=True):
         color = _BOUNDS.get(op.bound or "", SOFT)

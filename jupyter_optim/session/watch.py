@@ -92,6 +92,11 @@ class Watch:
         self._run_s = time.perf_counter() - self._began
         self._stack.__exit__(kind, error, trace)
 
+    def line_ended(self) -> None:
+        """The line that runs has done its work: what follows belongs to none."""
+        if self._lines is not None:
+            self._lines.line_ended()
+
     def _record(self) -> None:
         self._ranges.on_open = None
         self._recorders.append(Recorder(memory=True))

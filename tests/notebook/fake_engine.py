@@ -257,6 +257,9 @@ class Watch:
         Watch.before()
         return self
 
+    def line_ended(self):
+        pass
+
     def __exit__(self, *_):
         Watch.after()
 

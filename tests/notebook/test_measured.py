@@ -54,6 +54,18 @@ def test_the_first_run_shows_result_report_and_controls(notebook):
     assert not ran.printed
 
 
+def test_to_show_the_last_value_is_no_work_of_its_line(notebook):
+    notebook.run(
+        "import time\nclass Slow:\n    def __repr__(self):\n        time.sleep(0.2)\n        return 'shown'\nslow = Slow()"
+    )
+    ran = notebook.run("%%optimize\nwith torch.no_grad():\n    scores = model(images)\nslow")
+    assert not ran.failed
+    assert ran.result == "shown"
+    assert [
+        line["ms"] for line in ran.displays(REPORT)[0]["lines"] if line["lineno"] == 4 and line["ms"] > 100
+    ] == []
+
+
 def test_a_click_gives_a_verdict_that_undo_takes_back(notebook):
     # GIVEN the model's answers
     notebook.run(f"panel = session.panel\nbefore = {WEIGHTS}\nwith torch.no_grad(): answers = model(images)")

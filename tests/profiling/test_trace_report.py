@@ -69,6 +69,22 @@ def test_without_steps_shapes_or_memory_the_reasons_are_told(tmp_path: Path) -> 
     assert "None" not in str(report)
 
 
+def test_traces_can_be_compared_and_tell_what_their_times_are_of(tmp_path: Path) -> None:
+    x = torch.randn(64, 64)
+    with torch.profiler.profile(record_shapes=True) as done:
+        for _ in range(20):
+            x @ x
+    done.export_chrome_trace(str(tmp_path / "plain.json"))
+    report = jo.open_trace(tmp_path / "plain.json")
+    hot = next(each for each in report.findings if each.kind == "hot-op")
+    assert "in all of the trace" in hot.text
+    assert "a call" not in hot.text
+    assert "in all" in str(report).splitlines()[0]
+    # a trace knows no number of parameters
+    assert report.memory.parameters is None
+    assert str(jo.compare(report, report))
+
+
 def test_work_of_a_gpu_belongs_to_the_op_that_launched_it(tmp_path: Path) -> None:
     def event(
         category: str, name: str, at: float, length: float, thread: int | str, external: int

@@ -38,8 +38,12 @@ _CALL: _Facts = {
 _MODEL: _Facts = {
     "model's class": lambda report: report.workload.model,
     "dtype of the weights": lambda report: report.workload.dtype,
-    "number of parameters": lambda report: f"{report.memory.parameters:,}",
+    "number of parameters": lambda report: _count(report.memory.parameters),
 }
+
+
+def _count(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"
 
 
 def other_call(before: Report, after: Report) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from jupyter_optim.analysis.compare.comparison import (
 )
 from jupyter_optim.analysis.compare.pair import Pair
 from jupyter_optim.analysis.compare.side import UNSURE
+from jupyter_optim.analysis.words import duration
 from jupyter_optim.report import Finding, Severity
 
 _WORTH_TELLING = 0.05
@@ -60,7 +61,7 @@ def alike_finding(pair: Pair, groups: Sequence[GroupChange]) -> Iterator[Finding
             kind="alike", title=f"All parts got {pair.latency.verdict} alike", share=None, severity="medium",
             text="No layer has changed its class, and each group's time changed by about the same factor. That is how "
             "another speed of the machine looks, or another program beside it, rather than another model.",
-            evidence=tuple(f"{name}: {_time(before)} -> {_time(after)}" for name, before, after in large[:5]),
+            evidence=tuple(f"{name}: {duration(before)} -> {duration(after)}" for name, before, after in large[:5]),
         )  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def noise_finding(modules: Sequence[ModuleChange]) -> Iterator[Finding]:
 
 def _finding(pair: Pair, kind: str, what: str, change: Change, modules: tuple[str, ...] = ()) -> Finding:
     title = (
-        f"{what}: {' -> '.join(_time(ms) for ms in (change.before_ms, change.after_ms) if ms is not None)}"
+        f"{what}: {' -> '.join(duration(ms) for ms in (change.before_ms, change.after_ms) if ms is not None)}"
     )
     if change.status == "noise":
         return Finding(kind=kind, title=title, text=f"{title}, no change beyond noise.", share=None, severity="info",
@@ -99,7 +100,7 @@ def _finding(pair: Pair, kind: str, what: str, change: Change, modules: tuple[st
     part = abs(change.delta_ms) / pair.longer_ms
     severity: Severity = "high" if part >= 0.3 else "medium" if part >= 0.1 else "low"
     return Finding(kind=kind, title=title, text=f"{title}{words}.", share=share, severity=severity,
-                   evidence=(f"noise up to {_time(change.noise_ms)}",), modules=modules[:50])  # fmt: skip
+                   evidence=(f"noise up to {duration(change.noise_ms)}",), modules=modules[:50])  # fmt: skip
 
 
 def _became(group: GroupChange) -> bool:
@@ -133,12 +134,6 @@ def _got(change: Change) -> str:
         return f" got {change.status}"
     many = isinstance(change, GroupChange) and _kind(change) is not None and len(change.modules) > 1
     return f" {'are' if many else 'is'} {change.status}"
-
-
-def _time(ms: float) -> str:
-    if ms == 0:
-        return "0 ms"
-    return f"{ms:,.0f} ms" if ms >= 1000 else f"{ms:.3g} ms" if ms >= 0.1 else f"{ms * 1e3:.3g} µs"
 
 
 def _bytes(value: int | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from jupyter_optim.analysis.findings.rule import HOT, Rule, severity_of
 from jupyter_optim.analysis.groups import OUTSIDE, TimeGroup, time_groups
 from jupyter_optim.analysis.roofline import bound_of, bound_words, most_gain
+from jupyter_optim.analysis.words import duration, per
 from jupyter_optim.report import Finding, Op, Report
 
 _IDLE = 0.25
@@ -28,18 +29,19 @@ def _hot(group: TimeGroup, report: Report) -> Finding:
     name = f"`{first}`" if first else "the root module"
     others = max(0, len(group.modules) - 1)
     like = f"{name} and {others} like it" if others else name if slowest else "outside of every module"
-    ops = [op for op in report.ops if op.module in group.modules]
-    evidence = _costly(ops)
-    evidence += [f"{path or '(root)'}: {total_ms[path]:.3g} ms" for path in slowest[:3] if path in total_ms]
+    evidence = _costly(group.ops)
+    evidence += [
+        f"{path or '(root)'}: {duration(total_ms[path])}" for path in slowest[:3] if path in total_ms
+    ]
     where = like if group.class_name else f"{group.label} {'in ' if slowest else ''}{like}"
     return Finding(
         kind="hot-layers" if group.class_name else "hot-op", title=f"{group.label}: {group.share:.0%} of the time",
-        text=f"{where}: {group.share:.0%} of the time, {group.ms:.3g} ms a call{_limit(group, ops, report)}.",
+        text=f"{where}: {group.share:.0%} of the time, {duration(group.ms)} {per(report)}{_limit(group, report)}.",
         share=group.share, severity=severity_of(group.share), evidence=tuple(evidence), modules=tuple(slowest[:50]),
     )  # fmt: skip
 
 
-def _costly(ops: list[Op]) -> list[str]:
+def _costly(ops: tuple[Op, ...]) -> list[str]:
     """The ops that take most of the time, by name."""
     by_op: dict[str, float] = {}
     for op in sorted(ops, key=lambda op: -op.self_ms):
@@ -48,13 +50,13 @@ def _costly(ops: list[Op]) -> list[str]:
     return [f"{op}: {share:.0%}" for share, op in costly[:3]]
 
 
-def _limit(group: TimeGroup, ops: list[Op], report: Report) -> str:
+def _limit(group: TimeGroup, report: Report) -> str:
     """What bounds the group, and the most that a remedy for it could bring."""
-    bound = bound_of(ops)
+    bound = bound_of(group.ops)
     call_ms = report.trace.call_ms
     if bound is None or not call_ms:
         return ""
-    most = most_gain(report.ops, frozenset(group.modules), call_ms)
+    most = most_gain(group.ops, call_ms)
     words = f"; {bound_words(*bound)}"
     if most is None or most < _WORTH_SAYING:
         return words
@@ -73,10 +75,10 @@ def overhead(report: Report) -> Iterator[Finding]:
     calls = sum(op.calls for op in report.ops)
     yield Finding(
         kind="overhead", title=f"{share:.0%} of the time is in no op",
-        text=f"{trace.unattributed_ms:.3g} ms of a {trace.call_ms:.3g} ms traced call pass between ops: Python, "
-        f"dispatch, and the profiler itself. The model runs {calls:.0f} ops a call; larger batches or fewer, "
+        text=f"{duration(trace.unattributed_ms)} of {duration(trace.call_ms)} {per(report)} pass between ops: Python, "
+        f"dispatch, and the profiler itself. There are {calls:.0f} ops {per(report)}; larger batches or fewer, "
         "larger ops use the machine better.",
-        share=share, severity=severity_of(share), evidence=(f"{calls:.0f} ops a call", trace.method),
+        share=share, severity=severity_of(share), evidence=(f"{calls:.0f} ops {per(report)}", trace.method),
     )  # fmt: skip
 
 

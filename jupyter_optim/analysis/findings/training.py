@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jupyter_optim.analysis.findings.rule import HOT, Rule, remark
+from jupyter_optim.analysis.words import duration
 from jupyter_optim.report import Finding, Phase, PhaseName, Report, Training
 
 _WAITING = 0.2
@@ -19,7 +20,7 @@ def waiting_for_data(report: Report) -> Iterator[Finding]:
         return
     yield remark(
         "data-loading", f"{data.share:.0%} of a training step waits for data",
-        f"{data.ms:.3g} ms of each step's {training.step_ms:.3g} ms pass in the DataLoader. Give it worker "
+        f"{duration(data.ms)} of each step's {duration(training.step_ms)} pass in the DataLoader. Give it worker "
         "processes (`num_workers`), move transformations out of the loop, or keep the data in memory.",
         "high" if data.share >= 0.5 else "medium", evidence=(training.method,),
     )  # fmt: skip
@@ -33,7 +34,7 @@ def many_optimizer_ops(report: Report) -> Iterator[Finding]:
         return
     yield remark(
         "optimizer-ops", f"The optimizer runs {phase.ops:.0f} small ops in each step",
-        f"They take {phase.share:.0%} of a step, {phase.ms:.3g} ms. Most of torch's optimizers do the same in "
+        f"They take {phase.share:.0%} of a step, {duration(phase.ms)}. Most of torch's optimizers do the same in "
         "one op for all weights: `fused=True`, or `foreach=True`.",
         "medium", evidence=(training.method,),
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jupyter_optim.analysis.findings.rule import Rule, remark
+from jupyter_optim.analysis.words import duration
 from jupyter_optim.report import Finding, Report
 
 
@@ -52,7 +53,9 @@ def others(report: Report) -> Iterator[Finding]:
     called = report.workload.others
     if not called:
         return
-    words = ", ".join(f"`{each.model}` ({each.calls} calls, {each.total_ms:.3g} ms)" for each in called[:5])
+    words = ", ".join(
+        f"`{each.model}` ({each.calls} calls, {duration(each.total_ms)})" for each in called[:5]
+    )
     yield remark(
         "other-models", f"{len(called) + 1} models were called",
         f"The figures are those of `{report.workload.model}`, which took the most time or was named. Called "

@@ -123,6 +123,11 @@ class LineRanges:
         if self._on_end is not None:
             self._on_end()
 
+    def line_ended(self) -> None:
+        """Close what is open: until the next line begins, nothing belongs to any."""
+        if self._running and threading.get_ident() == self._thread:
+            self._open.close()
+
     def concerned(self, module: nn.Module) -> bool:
         """Whether any code of the user's may run in a call of `module`."""
         return not (self._called_by_library(module) and self._libraries.holds_none(module))

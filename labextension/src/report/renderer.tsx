@@ -5,6 +5,7 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import { Panel, Widget } from '@lumino/widgets';
 import * as React from 'react';
 
+import { Fold } from './fold.js';
 import { readReport } from './guard.js';
 import type { Reading } from './guard.js';
 import { MIME_TYPE, SCHEMA_VERSION } from './schema.js';
@@ -28,6 +29,7 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
     const reading = readReport(model.data[this._mimeType]);
     if (reading.kind === 'report') {
       this._show(reading.report, picture(model.data['image/png']));
+      this._fold?.draw(model);
       return;
     }
     this._clear();
@@ -45,6 +47,8 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
       this._clear();
       this._view = new View(this._trans);
       this.addWidget(this._view);
+      this._fold = new Fold(this._rendermime, this._trans);
+      this.addWidget(this._fold);
     }
     // the same view is kept, so that what the reader had unfolded stays unfolded
     this._view.draw(report, figure);
@@ -52,6 +56,7 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
 
   private _clear(): void {
     this._view = null;
+    this._fold = null;
     for (const widget of [...this.widgets]) {
       widget.dispose();
     }
@@ -71,6 +76,7 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
   private readonly _rendermime: IRenderMimeRegistry;
   private readonly _trans: TranslationBundle;
   private _view: View | null = null;
+  private _fold: Fold | null = null;
 }
 
 export namespace ReportRenderer {

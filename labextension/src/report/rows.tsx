@@ -16,7 +16,7 @@ export function Lines({ report, trans }: IProps): React.ReactElement {
   return (
     <RankedTable
       caption={trans.__('Lines of your code')}
-      note={trans.__('Inclusive time of what the line calls.')}
+      note={trans.__('Inclusive time of what the line called when the cell last ran.')}
       columns={[trans.__('Line'), trans.__('Code'), trans.__('Time'), trans.__('Memory')]}
       rows={[...report.lines]
         .sort((a, b) => b.ms - a.ms)

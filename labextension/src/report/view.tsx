@@ -66,7 +66,9 @@ function Headline({ report, trans }: IProps): React.ReactElement {
         {latency.median_ms === null
           ? trans.__('could not be timed')
           : workload.origin === 'trace'
-            ? trans.__('takes %1 a step', format.duration(latency.median_ms))
+            ? latency.repeats > 0
+              ? trans.__('takes %1 a step', format.duration(latency.median_ms))
+              : trans.__('takes %1 in all', format.duration(latency.median_ms))
             : trans.__('takes %1 a call', format.duration(latency.median_ms))}
         {latency.low_ms !== null && latency.high_ms !== null && (
           <span className="jp-JupyterOptimReport-quiet">
