@@ -20,13 +20,23 @@ def techniques() -> tuple[Technique, ...]:
         OptimError: an installed package registers what is no technique.
     """
     from jupyter_optim.techniques.compile import Compile  # noqa: PLC0415 (they import torch)
+    from jupyter_optim.techniques.fold_batchnorm import FoldBatchNorm  # noqa: PLC0415
     from jupyter_optim.techniques.int8_dynamic import Int8Dynamic  # noqa: PLC0415
     from jupyter_optim.techniques.layout import ChannelsLast  # noqa: PLC0415
     from jupyter_optim.techniques.precision import Bf16, Fp16  # noqa: PLC0415
     from jupyter_optim.techniques.prune_magnitude import PruneMagnitude  # noqa: PLC0415
     from jupyter_optim.techniques.prune_structured import PruneStructured  # noqa: PLC0415
 
-    ours = (Int8Dynamic(), Bf16(), Fp16(), ChannelsLast(), Compile(), PruneStructured(), PruneMagnitude())
+    ours = (
+        Int8Dynamic(),
+        Bf16(),
+        Fp16(),
+        ChannelsLast(),
+        FoldBatchNorm(),
+        Compile(),
+        PruneStructured(),
+        PruneMagnitude(),
+    )
     return (*ours, *_registered())
 
 

@@ -32,6 +32,20 @@ def cnn() -> nn.Module:
     ).eval()  # fmt: skip
 
 
+def norms_everywhere() -> nn.Module:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(8)
+    model = nn.Sequential(
+        nn.ConvTranspose2d(3, 8, 2, stride=2), norm, nn.ReLU(), nn.Conv2d(8, 8, 3), norm, nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, 5, bias=False), nn.BatchNorm1d(5, affine=False),
+    )  # fmt: skip
+    for each in model.modules():
+        if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d):
+            each.running_mean.normal_()
+            each.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
 class Lstm(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +89,8 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("bf16", mlp, FLAT, {}),
     ("fp16", mlp, FLAT, {}),
     ("channels-last", cnn, IMAGE, {}),
+    ("fold-batchnorm", cnn, IMAGE, {}),
+    ("fold-batchnorm", norms_everywhere, IMAGE, {}),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao"}),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "sensitive": "outliers", "max_drop": 0.0}),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "sensitive": "bfloat16", "max_drop": 0.0}),
@@ -215,7 +231,7 @@ def test_where_it_does_not_apply_it_says_why(name: str, build: Any, x: torch.Ten
 def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
-        "int8-dynamic", "bf16", "fp16", "channels-last", "compile", "prune-structured", "prune-magnitude",
+        "int8-dynamic", "bf16", "fp16", "channels-last", "fold-batchnorm", "compile", "prune-structured", "prune-magnitude",
     ]  # fmt: skip
     for each in jo.techniques():
         assert each.label
