@@ -12,9 +12,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 from jupyter_optim.errors import NotApplicable
 from jupyter_optim.profiling.memory.of_model import weights_bytes
 from jupyter_optim.progress import Progress
-from jupyter_optim.quality import MaxDrop, fidelity
 from jupyter_optim.techniques.dataflow import watch
 from jupyter_optim.techniques.draft import _HOOK_DICTS, Draft
+from jupyter_optim.techniques.exact import check_exact
 from jupyter_optim.techniques.rehearse import rehearse_draft
 from jupyter_optim.techniques.replace import replace_modules_
 from jupyter_optim.techniques.subject import Subject
@@ -23,12 +23,6 @@ from jupyter_optim.techniques.technique import Assessment, Change, Technique, co
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED, nn.Linear)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-
-_ROUNDING = {torch.bfloat16: 5e-2, torch.float16: 1e-2}
-"""How far the answers may move, relative to their largest, for each type that the weights may have."""
-
-_ROUNDING_USUALLY = 1e-3
-"""In float32, whose products a GPU may round to ten bits (TF32), and in float64."""
 
 Pair = tuple[str, str]
 
@@ -86,7 +80,7 @@ class FoldBatchNorm(Technique):
         everywhere = _all_names(draft, [modules[norm] for norm in norms])
         draft = replace_modules_(draft, {norm: nn.Identity() for norm in norms})
         progress.report("Comparing answers", None)
-        _check_exact(draft, subject)
+        check_exact(draft, subject)
         return Change(
             draft,
             f"{counted(len(norms), 'BatchNorm')} folded into {counted(len(pairs), 'layer')}",
@@ -189,16 +183,3 @@ def _all_names(root: nn.Module, modules: list[nn.Module]) -> list[str]:
 def _size_ratio(live: nn.Module, draft: nn.Module) -> float | None:
     before = weights_bytes(live)
     return weights_bytes(draft) / before if before else None
-
-
-def _check_exact(draft: nn.Module, subject: Subject) -> None:
-    """Raises `NotApplicable` where more than rounding is between the draft's answers and the live model's."""
-    workload = subject.workload
-    like = fidelity(workload.outputs(subject.model), workload.outputs(draft), MaxDrop(0.0))
-    kinds = {each.dtype for each in draft.parameters()} | set(workload.mode.autocast.values())
-    allowed = max(_ROUNDING.get(kind, _ROUNDING_USUALLY) for kind in kinds)
-    error = like.details["largest_relative_error"]
-    if not error <= allowed or not like.after >= 1 - allowed:
-        raise NotApplicable(
-            f"folded, it answers otherwise (by {error:.1g} of the largest value), and not only by rounding"
-        )

@@ -26,17 +26,12 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.precision import Bf16, Fp16  # noqa: PLC0415
     from jupyter_optim.techniques.prune_magnitude import PruneMagnitude  # noqa: PLC0415
     from jupyter_optim.techniques.prune_structured import PruneStructured  # noqa: PLC0415
+    from jupyter_optim.techniques.sdpa import Sdpa  # noqa: PLC0415
 
     ours = (
-        Int8Dynamic(),
-        Bf16(),
-        Fp16(),
-        ChannelsLast(),
-        FoldBatchNorm(),
-        Compile(),
-        PruneStructured(),
+        Int8Dynamic(), Bf16(), Fp16(), ChannelsLast(), FoldBatchNorm(), Sdpa(), Compile(), PruneStructured(),
         PruneMagnitude(),
-    )
+    )  # fmt: skip
     return (*ours, *_registered())
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 import jupyter_optim as jo
 from jupyter_optim.techniques.technique import Option
+from tests.zoo import named
 from tests.zoo.timings import short_timings
 
 
@@ -91,6 +92,12 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("channels-last", cnn, IMAGE, {}),
     ("fold-batchnorm", cnn, IMAGE, {}),
     ("fold-batchnorm", norms_everywhere, IMAGE, {}),
+    (
+        "sdpa",
+        lambda: nn.Sequential(*(named("hand-written-attention").build()[0] for _ in range(2))).eval(),
+        torch.randn(2, 9, 64),
+        {},
+    ),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao"}),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "sensitive": "outliers", "max_drop": 0.0}),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "sensitive": "bfloat16", "max_drop": 0.0}),
@@ -231,7 +238,7 @@ def test_where_it_does_not_apply_it_says_why(name: str, build: Any, x: torch.Ten
 def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
-        "int8-dynamic", "bf16", "fp16", "channels-last", "fold-batchnorm", "compile", "prune-structured", "prune-magnitude",
+        "int8-dynamic", "bf16", "fp16", "channels-last", "fold-batchnorm", "sdpa", "compile", "prune-structured", "prune-magnitude",
     ]  # fmt: skip
     for each in jo.techniques():
         assert each.label
