@@ -89,10 +89,12 @@ class Sdpa(Technique):
             calls = _calls(draft, holders, subject)
             for number, path in enumerate(holders):
                 progress.report("Looking for attention in forward methods", number / len(holders))
-                try:
-                    forwards[path] = _fused_source(draft.get_submodule(path), calls.get(path, []), subject)
-                except (Untraceable, NoAttention) as reason:
-                    reasons[path] = str(reason)
+                # each module's own training flag as it was in the call, and nothing left behind
+                with subject.workload.undisturbed(draft), subject.workload.mode.applied(draft):
+                    try:
+                        forwards[path] = _fused_source(draft.get_submodule(path), calls[path])
+                    except (Untraceable, NoAttention) as reason:
+                        reasons[path] = str(reason)
         if not forwards and not eager:
             path, why = next(iter(reasons.items()), ("", "no module computes a softmax"))
             raise NotApplicable(f"no attention was found in `{path or type(draft).__name__}`: {why}")
@@ -167,7 +169,7 @@ def _calls(draft: nn.Module, paths: list[str], subject: Subject) -> dict[str, li
     return seen
 
 
-def _fused_source(module: nn.Module, calls: list[tuple[ForwardCall, Any]], subject: Subject) -> str:
+def _fused_source(module: nn.Module, calls: list[tuple[ForwardCall, Any]]) -> str:
     """Source of a forward with its attention in one call. Raises `Untraceable` or `NoAttention` with the reason."""
     if "forward" in module.__dict__:
         raise Untraceable("its forward was replaced already")
@@ -179,15 +181,13 @@ def _fused_source(module: nn.Module, calls: list[tuple[ForwardCall, Any]], subje
     if not isinstance(answer, torch.Tensor | tuple):
         raise Untraceable(f"it returns a {type(answer).__name__}")
     graph = forward_graph(module, call)
-    workload = subject.workload
-    with workload.undisturbed(module), workload.mode.applied(module):
-        expected = _seeded(type(module).forward, module, *call.args, **call.kwargs)
-        _check_same(expected, _seeded(note_values, module, graph, call), "followed by torch.fx")
-        _, dropouts = fuse_attentions_(module, graph)
-        fused = source_of(graph, "fused")
-        scope: dict[str, Any] = {}
-        exec(fused, scope)  # noqa: S102 (source that was written here, of the module's own graph)
-        _check_same(expected, _seeded(scope["fused"], module, *call.tensors.values()), "fused")
+    expected = _seeded(type(module).forward, module, *call.args, **call.kwargs)
+    _check_same(expected, _seeded(note_values, module, graph, call), "followed by torch.fx")
+    _, dropouts = fuse_attentions_(module, graph)
+    fused = source_of(graph, "fused")
+    scope: dict[str, Any] = {}
+    exec(fused, scope)  # noqa: S102 (source that was written here, of the module's own graph)
+    _check_same(expected, _seeded(scope["fused"], module, *call.tensors.values()), "fused")
     asleep = "".join(f"\n        and not self.get_submodule({name!r}).training" for name in dropouts)
     return f"""\
 {fused}

@@ -165,6 +165,13 @@ def test_dropout_that_is_switched_on_alone_comes_back() -> None:
     assert not torch.equal(model(*inputs), model(*inputs))
 
 
+def test_dropout_that_is_on_when_it_is_measured_is_respected() -> None:
+    model, inputs = made(nano_gpt)
+    model.drop.train()
+    assert "dropout is in train mode" in refused(model, inputs)
+    assert model.drop.training
+
+
 def test_its_signature_stays_and_it_is_undone_to_the_bit() -> None:
     model, inputs = made(nano_gpt)
     with torch.no_grad(), short_timings():
