@@ -14,6 +14,7 @@ from torch import nn
 
 import jupyter_optim as jo
 from jupyter_optim.techniques.technique import Option
+from tests.zoo import named
 from tests.zoo.timings import short_timings
 
 
@@ -30,6 +31,20 @@ def cnn() -> nn.Module:
         nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10),
     ).eval()  # fmt: skip
+
+
+def norms_everywhere() -> nn.Module:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(8)
+    model = nn.Sequential(
+        nn.ConvTranspose2d(3, 8, 2, stride=2), norm, nn.ReLU(), nn.Conv2d(8, 8, 3), norm, nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, 5, bias=False), nn.BatchNorm1d(5, affine=False),
+    )  # fmt: skip
+    for each in model.modules():
+        if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d):
+            each.running_mean.normal_()
+            each.running_var.uniform_(0.5, 2)
+    return model.eval()
 
 
 class Lstm(nn.Module):
@@ -75,6 +90,14 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("bf16", mlp, FLAT, {}),
     ("fp16", mlp, FLAT, {}),
     ("channels-last", cnn, IMAGE, {}),
+    ("fold-batchnorm", cnn, IMAGE, {}),
+    ("fold-batchnorm", norms_everywhere, IMAGE, {}),
+    (
+        "sdpa",
+        lambda: nn.Sequential(*(named("hand-written-attention").build()[0] for _ in range(2))).eval(),
+        torch.randn(2, 9, 64),
+        {},
+    ),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao"}),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "sensitive": "outliers", "max_drop": 0.0}),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "sensitive": "bfloat16", "max_drop": 0.0}),
@@ -217,7 +240,8 @@ def test_where_it_does_not_apply_it_says_why(name: str, build: Any, x: torch.Ten
 def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
-        "int8-dynamic", "openvino", "openvino-int8", "bf16", "fp16", "channels-last", "compile", "prune-structured", "prune-magnitude",
+        "int8-dynamic", "openvino", "openvino-int8", "bf16", "fp16", "channels-last", "fold-batchnorm", "sdpa", "compile",
+        "prune-structured", "prune-magnitude",
     ]  # fmt: skip
     for each in jo.techniques():
         assert each.label
