@@ -22,11 +22,21 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.compile import Compile  # noqa: PLC0415 (they import torch)
     from jupyter_optim.techniques.int8_dynamic import Int8Dynamic  # noqa: PLC0415
     from jupyter_optim.techniques.layout import ChannelsLast  # noqa: PLC0415
+    from jupyter_optim.techniques.low_rank import LowRank  # noqa: PLC0415
     from jupyter_optim.techniques.precision import Bf16, Fp16  # noqa: PLC0415
     from jupyter_optim.techniques.prune_magnitude import PruneMagnitude  # noqa: PLC0415
     from jupyter_optim.techniques.prune_structured import PruneStructured  # noqa: PLC0415
 
-    ours = (Int8Dynamic(), Bf16(), Fp16(), ChannelsLast(), Compile(), PruneStructured(), PruneMagnitude())
+    ours = (
+        Int8Dynamic(),
+        Bf16(),
+        Fp16(),
+        ChannelsLast(),
+        Compile(),
+        PruneStructured(),
+        PruneMagnitude(),
+        LowRank(),
+    )
     return (*ours, *_registered())
 
 

@@ -32,6 +32,11 @@ def cnn() -> nn.Module:
     ).eval()  # fmt: skip
 
 
+def pointwise() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 1), nn.ReLU()).eval()
+
+
 class Lstm(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -84,6 +89,9 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("prune-structured", mlp, FLAT, {"ratio": 0.5}),
     ("prune-structured", cnn, IMAGE, {"ratio": 0.5}),
     ("prune-magnitude", mlp, FLAT, {"amount": 0.3}),
+    ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "round_to": 4}),
+    ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "directions": "weights"}),
+    ("low-rank", pointwise, IMAGE, {"energy": 0.7, "where": "smaller", "round_to": 4}),
     ("compile", lambda: nn.Sequential(nn.Linear(64, 8), nn.ReLU()).eval(), FLAT, {}),
 ]
 
@@ -215,7 +223,7 @@ def test_where_it_does_not_apply_it_says_why(name: str, build: Any, x: torch.Ten
 def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
-        "int8-dynamic", "bf16", "fp16", "channels-last", "compile", "prune-structured", "prune-magnitude",
+        "int8-dynamic", "bf16", "fp16", "channels-last", "compile", "prune-structured", "prune-magnitude", "low-rank",
     ]  # fmt: skip
     for each in jo.techniques():
         assert each.label
