@@ -94,7 +94,8 @@ class LowRank(Technique):
     ) -> tuple[dict[str, int], dict[str, nn.Module]]:
         """By kind of layer, the rank and the two layers in its place, for those that would have fewer weights."""
         moments = self._moments(subject, layers, options)
-        ranks, made = {}, {}
+        ranks: dict[str, int] = {}
+        made: dict[str, nn.Module] = {}
         for layer in layers:
             subject.progress.check()
             found = spectrum(matrix_of(layer.module), moments.get(layer.path))

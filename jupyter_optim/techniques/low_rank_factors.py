@@ -57,7 +57,8 @@ def _shrunk(moments: Moments) -> torch.Tensor:
 
 def _root(covariance: torch.Tensor) -> torch.Tensor:
     energies, directions = torch.linalg.eigh(covariance)
-    return directions * energies.clamp_min(0).sqrt()
+    root: torch.Tensor = directions * energies.clamp_min(0).sqrt()
+    return root
 
 
 def factored(module: nn.Module, rank: int, found: Spectrum, moments: Moments | None) -> nn.Sequential:
@@ -77,22 +78,21 @@ def _two_layers(
 ) -> nn.Sequential:
     former = module._parameters["weight"]
     assert former is not None
-    made = {"device": former.device, "dtype": former.dtype}
     rank, inputs = into.shape
     first: nn.Linear | nn.Conv2d
     second: nn.Linear | nn.Conv2d
     if isinstance(module, nn.Conv2d):
-        first = nn.Conv2d(inputs, rank, 1, bias=False, **made)
-        second = nn.Conv2d(rank, len(back), 1, bias=bias is not None, **made)
+        first = nn.Conv2d(inputs, rank, 1, bias=False)
+        second = nn.Conv2d(rank, len(back), 1, bias=bias is not None)
     else:
-        first = nn.Linear(inputs, rank, bias=False, **made)
-        second = nn.Linear(rank, len(back), bias=bias is not None, **made)
+        first = nn.Linear(inputs, rank, bias=False)
+        second = nn.Linear(rank, len(back), bias=bias is not None)
+    pair = nn.Sequential(first, second).to(device=former.device, dtype=former.dtype)
     with torch.no_grad():
         first.weight.copy_(into.reshape(first.weight.shape))
         second.weight.copy_(back.reshape(second.weight.shape))
         if bias is not None and second.bias is not None:
             second.bias.copy_(bias)
-    pair = nn.Sequential(first, second)
     for parameter in pair.parameters():
         parameter.requires_grad_(former.requires_grad)
     return pair

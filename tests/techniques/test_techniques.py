@@ -14,6 +14,7 @@ from torch import nn
 
 import jupyter_optim as jo
 from jupyter_optim.techniques.technique import Option
+from tests.techniques.blocks import encoder, fused, grouped
 from tests.zoo.timings import short_timings
 
 
@@ -75,6 +76,7 @@ def lstm() -> nn.Module:
 
 
 FLAT, IMAGE, SEQUENCE = torch.randn(16, 64), torch.randn(4, 3, 16, 16), torch.randn(2, 7, 32)
+TOKENS = torch.randn(4, 16, 64)
 
 SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("bf16", mlp, FLAT, {}),
@@ -88,6 +90,9 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("int8-dynamic", lambda: nn.Linear(64, 10).eval(), FLAT, {"backend": "torch.ao"}),
     ("prune-structured", mlp, FLAT, {"ratio": 0.5}),
     ("prune-structured", cnn, IMAGE, {"ratio": 0.5}),
+    ("prune-structured", grouped, TOKENS, {"ratio": 0.5}),
+    ("prune-structured", fused, TOKENS, {"ratio": 0.5, "refit": False}),
+    ("prune-structured", encoder, TOKENS, {"ratio": 0.5, "importance": "magnitude"}),
     ("prune-magnitude", mlp, FLAT, {"amount": 0.3}),
     ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "round_to": 4}),
     ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "directions": "weights"}),
