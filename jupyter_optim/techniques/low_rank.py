@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from jupyter_optim.errors import NotApplicable
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.input_moments import Moments, moments_of
-from jupyter_optim.techniques.low_rank_factors import SHRINKAGE, factored, spectrum
+from jupyter_optim.techniques.low_rank_factors import SHRINKAGE, WIDE, Spectrum, factored, spectrum
 from jupyter_optim.techniques.matrices import is_matrix, matrix_of, read_directly, shared_weights, widths
 from jupyter_optim.techniques.rehearse import layer_times, rehearse_layers
 from jupyter_optim.techniques.replace import replace_modules_
@@ -19,6 +20,9 @@ from jupyter_optim.techniques.technique import Assessment, Change, Option, Techn
 
 _SMALLEST = 64
 """Inputs and outputs of a layer that is worth factoring, at least."""
+
+_LARGEST = 4096
+"""Inputs or outputs, whichever are fewer: the directions of a larger layer take minutes to find."""
 
 _FASTER = 1.05
 """A pair that is faster by less than this is not worth its loss."""
@@ -86,7 +90,7 @@ class LowRank(Technique):
             f"their outputs' variance.{told}",
             covers_share=prediction.covers_share, predicted_speedup=speedup,
             predicted_size_ratio=max(0.0, 1 - saved / (subject.report.memory.weights_bytes or 1)),
-            method=f"{prediction.method}; ranks from the first layer of each kind",
+            method=f"{prediction.method}; ranks from the first layer of each kind{_assumed(layers)}",
         )  # fmt: skip
 
     def _rehearsed(
@@ -98,8 +102,15 @@ class LowRank(Technique):
         made: dict[str, nn.Module] = {}
         for layer in layers:
             subject.progress.check()
-            found = spectrum(matrix_of(layer.module), moments.get(layer.path))
-            rank = found.rank_for(options["energy"], int(options["round_to"]))
+            inputs, outputs = widths(layer.module)
+            if min(inputs, outputs) > WIDE:
+                # its directions take seconds to find; its times depend on the rank alone
+                rank = min(inputs, outputs) // 4
+                any_of_them = torch.eye(outputs, rank, dtype=torch.float64, device=subject.workload.device)
+                found = Spectrum(any_of_them, torch.ones(rank))
+            else:
+                found = spectrum(matrix_of(layer.module), moments.get(layer.path))
+                rank = found.rank_for(options["energy"], int(options["round_to"]))
             if _fewer_weights(layer, rank):
                 ranks[layer.kind] = rank
                 made[layer.kind] = factored(layer.module, rank, found, moments.get(layer.path))
@@ -121,6 +132,7 @@ class LowRank(Technique):
             for layer in subject.layers([nn.Module], exact=False)
             if (is_matrix(layer.module) or _is_pointwise(layer.module))
             and min(widths(layer.module)) >= _SMALLEST
+            and min(widths(layer.module)) <= _LARGEST
             and layer.module not in read
             and id(layer.module._parameters["weight"]) not in shared
             and matrix_of(layer.module).is_floating_point()
@@ -157,6 +169,11 @@ class LowRank(Technique):
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         by_inputs = options["directions"] == "inputs"
         return _source(facts["ranks"], by_inputs=by_inputs)
+
+
+def _assumed(layers: list[Layer]) -> str:
+    wide = any(min(widths(layer.module)) > WIDE for layer in layers)
+    return f", or assumed: a quarter of what is wider than {WIDE:,}" if wide else ""
 
 
 def _is_pointwise(module: nn.Module) -> bool:
@@ -215,7 +232,14 @@ def factored(layer, rank, count=0, total=None, products=None):
     weight = (layer.weight.detach().T if transposed else layer.weight.detach().flatten(1)).double()
     bias = None if layer.bias is None else layer.bias.detach().double()
     matrix = weight
-{weighted}    back = torch.linalg.svd(matrix, full_matrices=False)[0][:, :rank]
+{weighted}    short = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+    squares = short @ short.T
+    energies, back = torch.linalg.eigh(squares.float() if len(squares) > {WIDE} else squares)
+    energies, back = energies.double().flip(0).clamp_min(0), back.double().flip(1)
+    if short is not matrix:
+        scales = energies.sqrt()
+        back = (matrix @ back) * torch.where(scales > 1e-5 * scales[0], 1 / scales, 0.0)
+    back = back[:, :rank]
     into = back.T @ weight
     kind, size = (nn.Conv2d, (1,)) if conv else (nn.Linear, ())
     made = dict(device=layer.weight.device, dtype=layer.weight.dtype)
@@ -266,8 +290,7 @@ _WEIGHTED = f"""\
     mean, size = total / count, len(total)
     covariance = products / count - torch.outer(mean, mean)
     amount = min(1.0, {SHRINKAGE} * size / count)  # few rows say little about directions
-    spread = covariance.diagonal().mean() * amount
+    spread = covariance.diagonal().mean() * amount + 1e-12
     covariance = covariance * (1 - amount) + torch.eye(size, dtype=torch.float64, device=mean.device) * spread
-    values, vectors = torch.linalg.eigh(covariance)
-    matrix = weight @ (vectors * values.clamp_min(0).sqrt())
+    matrix = weight @ torch.linalg.cholesky(covariance)
 """

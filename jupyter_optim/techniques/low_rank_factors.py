@@ -20,6 +20,10 @@ SHRINKAGE = 0.02
 """How much of the covariance of as many rows as channels is replaced by its mean diagonal; less of more rows."""
 
 
+WIDE = 1024
+"""More inputs and outputs than this: their directions are computed in float32."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spectrum:
     """Principal directions of a layer's outputs."""
@@ -40,9 +44,18 @@ def spectrum(weight: torch.Tensor, moments: Moments | None) -> Spectrum:
     """Of a weight of shape (outputs, inputs); without moments, as if all inputs were alike."""
     matrix = weight.double()
     if moments is not None:
-        matrix = matrix @ _root(_shrunk(moments))
-    directions, scales, _ = torch.linalg.svd(matrix, full_matrices=False)
-    return Spectrum(directions, scales.square())
+        matrix = matrix @ torch.linalg.cholesky(_shrunk(moments))
+    short = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    squares = short @ short.T
+    if len(squares) > WIDE:
+        squares = squares.float()
+    energies, directions = (each.double().flip(-1) for each in torch.linalg.eigh(squares))
+    energies = energies.clamp_min(0)
+    if short is not matrix:
+        # what has next to no energy has no direction either
+        scales = energies.sqrt()
+        directions = (matrix @ directions) * torch.where(scales > 1e-5 * scales[0], 1 / scales, 0.0)
+    return Spectrum(directions, energies)
 
 
 def _shrunk(moments: Moments) -> torch.Tensor:
@@ -50,15 +63,9 @@ def _shrunk(moments: Moments) -> torch.Tensor:
     covariance = moments.covariance
     channels = len(covariance)
     amount = min(1.0, SHRINKAGE * channels / max(1, moments.rows))
-    return covariance * (1 - amount) + torch.eye(
-        channels, dtype=covariance.dtype, device=covariance.device
-    ) * (covariance.diagonal().mean() * amount)
-
-
-def _root(covariance: torch.Tensor) -> torch.Tensor:
-    energies, directions = torch.linalg.eigh(covariance)
-    root: torch.Tensor = directions * energies.clamp_min(0).sqrt()
-    return root
+    eye = torch.eye(channels, dtype=covariance.dtype, device=covariance.device)
+    spread = covariance.diagonal().mean() * amount + 1e-12
+    return covariance * (1 - amount) + eye * spread
 
 
 def factored(module: nn.Module, rank: int, found: Spectrum, moments: Moments | None) -> nn.Sequential:

@@ -24,8 +24,11 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.layout import ChannelsLast  # noqa: PLC0415
     from jupyter_optim.techniques.low_rank import LowRank  # noqa: PLC0415
     from jupyter_optim.techniques.precision import Bf16, Fp16  # noqa: PLC0415
+    from jupyter_optim.techniques.prune_2_4 import Prune24  # noqa: PLC0415
+    from jupyter_optim.techniques.prune_depth import PruneDepth  # noqa: PLC0415
     from jupyter_optim.techniques.prune_magnitude import PruneMagnitude  # noqa: PLC0415
     from jupyter_optim.techniques.prune_structured import PruneStructured  # noqa: PLC0415
+    from jupyter_optim.techniques.share_weights import ShareWeights  # noqa: PLC0415
 
     ours = (
         Int8Dynamic(),
@@ -36,6 +39,9 @@ def techniques() -> tuple[Technique, ...]:
         PruneStructured(),
         PruneMagnitude(),
         LowRank(),
+        PruneDepth(),
+        Prune24(),
+        ShareWeights(),
     )
     return (*ours, *_registered())
 

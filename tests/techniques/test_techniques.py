@@ -33,6 +33,13 @@ def cnn() -> nn.Module:
     ).eval()  # fmt: skip
 
 
+def twins() -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)).eval()
+    model[2].load_state_dict(model[0].state_dict())
+    return model
+
+
 def pointwise() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 1), nn.ReLU()).eval()
@@ -93,6 +100,10 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("prune-structured", grouped, TOKENS, {"ratio": 0.5}),
     ("prune-structured", fused, TOKENS, {"ratio": 0.5, "refit": False}),
     ("prune-structured", encoder, TOKENS, {"ratio": 0.5, "importance": "magnitude"}),
+    ("prune-depth", encoder, TOKENS, {"blocks": 2}),
+    ("prune-2:4", mlp, FLAT, {}),
+    ("prune-2:4", mlp, FLAT, {"by": "weights"}),
+    ("share-weights", twins, FLAT, {"bits": 3}),
     ("prune-magnitude", mlp, FLAT, {"amount": 0.3}),
     ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "round_to": 4}),
     ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "directions": "weights"}),
@@ -208,6 +219,8 @@ REFUSALS: list[tuple[str, Any, Any, str]] = [
     ("prune-structured", lambda: nn.Sequential(nn.Linear(64, 4), nn.Linear(4, 4)), FLAT, "too narrow"),
     ("prune-magnitude", lambda: nn.Sequential(nn.ReLU()), FLAT, "no Linear or convolution"),
     ("compile", lambda: mlp().train(), FLAT, "train mode"),
+    ("prune-2:4", lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU()), torch.randn(4, 6), "multiple of 4"),
+    ("share-weights", lambda: nn.Sequential(nn.Linear(8, 8)), torch.randn(4, 8), "1024 weights"),
 ]  # fmt: skip
 
 
@@ -228,7 +241,8 @@ def test_where_it_does_not_apply_it_says_why(name: str, build: Any, x: torch.Ten
 def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
-        "int8-dynamic", "bf16", "fp16", "channels-last", "compile", "prune-structured", "prune-magnitude", "low-rank",
+        "int8-dynamic", "bf16", "fp16", "channels-last", "compile", "prune-structured", "prune-magnitude", "low-rank", "prune-depth",
+        "prune-2:4", "share-weights",
     ]  # fmt: skip
     for each in jo.techniques():
         assert each.label
