@@ -11,7 +11,8 @@ from torch import nn
 from jupyter_optim.errors import NotApplicable
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.input_moments import Moments, moments_of
-from jupyter_optim.techniques.low_rank_factors import SHRINKAGE, WIDE, Spectrum, factored, spectrum
+from jupyter_optim.techniques.low_rank_factors import WIDE, Spectrum, factored, spectrum
+from jupyter_optim.techniques.low_rank_source import source
 from jupyter_optim.techniques.matrices import is_matrix, matrix_of, read_directly, shared_weights, widths
 from jupyter_optim.techniques.rehearse import layer_times, rehearse_layers
 from jupyter_optim.techniques.replace import replace_modules_
@@ -40,7 +41,7 @@ class LowRank(Technique):
     )
     options = (
         Option(
-            "energy", "Energy kept", 0.95, low=0.5, high=0.9999, step=0.01,
+            "energy", "Energy kept", 0.99, low=0.5, high=0.9999, step=0.01,
             help="Fraction of the variance of each layer's outputs; it sets the rank.",
         ),
         Option(
@@ -100,7 +101,7 @@ class LowRank(Technique):
         moments = self._moments(subject, layers, options)
         ranks: dict[str, int] = {}
         made: dict[str, nn.Module] = {}
-        for layer in layers:
+        for layer in _known(layers, moments, options):
             subject.progress.check()
             inputs, outputs = widths(layer.module)
             if min(inputs, outputs) > WIDE:
@@ -147,7 +148,7 @@ class LowRank(Technique):
         made: dict[str, nn.Module] = {}
         ranks: dict[str, int] = {}
         known: dict[tuple[str, int], bool] = {}
-        for number, layer in enumerate(layers):
+        for number, layer in enumerate(_known(layers, moments, options)):
             progress.report(f"Factoring {len(layers)} layers", number / len(layers))
             found = spectrum(matrix_of(layer.module), moments.get(layer.path))
             rank = found.rank_for(options["energy"], int(options["round_to"]))
@@ -168,7 +169,12 @@ class LowRank(Technique):
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         by_inputs = options["directions"] == "inputs"
-        return _source(facts["ranks"], by_inputs=by_inputs)
+        return source(facts["ranks"], by_inputs=by_inputs)
+
+
+def _known(layers: list[Layer], moments: Mapping[str, Moments], options: Mapping[str, Any]) -> list[Layer]:
+    """The layers that can be factored by what is known of their inputs: those that got any."""
+    return [layer for layer in layers if options["directions"] == "weights" or layer.path in moments]
 
 
 def _assumed(layers: list[Layer]) -> str:
@@ -209,88 +215,3 @@ def _too_much_energy(options: Mapping[str, Any]) -> str:
         f"no layer is {where} as two that keep {options['energy']:.0%} of the energy: its outputs use nearly all of "
         "their directions"
     )
-
-
-def _source(ranks: Mapping[str, int], *, by_inputs: bool) -> str:
-    capture = _CAPTURE if by_inputs else ""
-    weighted = _WEIGHTED if by_inputs else ""
-    shifted = (
-        "        if layer.bias is not None and count:\n"
-        "            bias = bias + (weight - back @ into) @ (total / count)\n"
-        if by_inputs
-        else ""
-    )
-    return f"""\
-import torch
-from torch import nn
-
-ranks = {dict(ranks)!r}
-{capture}
-
-def factored(layer, rank, count=0, total=None, products=None):
-    conv, transposed = isinstance(layer, nn.Conv2d), type(layer).__name__ == "Conv1D"
-    weight = (layer.weight.detach().T if transposed else layer.weight.detach().flatten(1)).double()
-    bias = None if layer.bias is None else layer.bias.detach().double()
-    matrix = weight
-{weighted}    short = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    squares = short @ short.T
-    energies, back = torch.linalg.eigh(squares.float() if len(squares) > {WIDE} else squares)
-    energies, back = energies.double().flip(0).clamp_min(0), back.double().flip(1)
-    if short is not matrix:
-        scales = energies.sqrt()
-        back = (matrix @ back) * torch.where(scales > 1e-5 * scales[0], 1 / scales, 0.0)
-    back = back[:, :rank]
-    into = back.T @ weight
-    kind, size = (nn.Conv2d, (1,)) if conv else (nn.Linear, ())
-    made = dict(device=layer.weight.device, dtype=layer.weight.dtype)
-    first = kind(into.shape[1], len(into), *size, bias=False, **made)
-    second = kind(len(into), len(back), *size, bias=bias is not None, **made)
-    with torch.no_grad():
-        first.weight.copy_(into.reshape(first.weight.shape))
-        second.weight.copy_(back.reshape(second.weight.shape))
-{shifted}        if bias is not None:
-            second.bias.copy_(bias)
-    return nn.Sequential(first, second).train(layer.training)
-
-
-for path, rank in ranks.items():
-    pair = factored(model.get_submodule(path), rank{", *moments[path]" if by_inputs else ""})
-    parent, _, name = path.rpartition(".")
-    if path:
-        setattr(model.get_submodule(parent), name, pair)
-    else:
-        model = pair
-"""
-
-
-_CAPTURE = """\
-moments = {path: [0, 0.0, 0.0] for path in ranks}
-
-
-def watch(path):
-    def note(layer, inputs):
-        rows = inputs[0].movedim(-3, -1) if isinstance(layer, nn.Conv2d) else inputs[0]
-        rows = rows.detach().reshape(-1, rows.shape[-1]).float()
-        seen = moments[path]
-        seen[0] += len(rows)
-        seen[1] = seen[1] + rows.double().sum(0)
-        seen[2] = seen[2] + (rows.T @ rows).double()
-
-    return model.get_submodule(path).register_forward_pre_hook(note)
-
-
-handles = [watch(path) for path in ranks]
-with torch.no_grad():  # example_inputs: a tuple of the model's inputs, or a dict
-    model(**example_inputs) if isinstance(example_inputs, dict) else model(*example_inputs)
-for handle in handles:
-    handle.remove()
-"""
-
-_WEIGHTED = f"""\
-    mean, size = total / count, len(total)
-    covariance = products / count - torch.outer(mean, mean)
-    amount = min(1.0, {SHRINKAGE} * size / count)  # few rows say little about directions
-    spread = covariance.diagonal().mean() * amount + 1e-12
-    covariance = covariance * (1 - amount) + torch.eye(size, dtype=torch.float64, device=mean.device) * spread
-    matrix = weight @ torch.linalg.cholesky(covariance)
-"""

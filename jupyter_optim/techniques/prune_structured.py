@@ -85,12 +85,28 @@ class PruneStructured(Technique):
             scale_rest=options["ratio"],
         )  # fmt: skip
         kept = 1 - options["ratio"]
+        told = self._told_of_little(subject, layers, kept_whole, options)
         return Assessment(
             applies=True,
-            reason=f"{len(layers)} layers lose {options['ratio']:.0%} of their channels, and so about half of their work.",
+            reason=f"{len(layers)} layers lose {options['ratio']:.0%} of their channels, and so about half of their work.{told}",
             covers_share=prediction.covers_share, predicted_speedup=prediction.speedup,
             predicted_size_ratio=kept * kept, method=prediction.method,
         )  # fmt: skip
+
+    def _told_of_little(
+        self, subject: Subject, layers: list[Layer], kept_whole: list[nn.Module], options: Mapping[str, Any]
+    ) -> str:
+        """That taking out few channels is slower, where it is: odd widths cost more than they save."""
+        few = {**options, "ratio": _LITTLE}
+        if all(_rounded(_width(layer.module), few) >= _width(layer.module) for layer in layers):
+            return f" {_LITTLE:.0%} would be nothing, rounded to {options['round_to']}."
+        little = rehearse_layers(
+            subject, layers, lambda module, layer: _thinner(module, few, head=layer.module in kept_whole),
+            scale_rest=_LITTLE,
+        ).speedup  # fmt: skip
+        if little is None or little >= 1:
+            return ""
+        return f" Only {_LITTLE:.0%} would be slower ({little:.2f}x): widths that the kernels like less."
 
     def _is_transformer(self, subject: Subject) -> bool:
         """Whether its blocks are cut one by one: it has attention, or else what torch-pruning cannot follow."""

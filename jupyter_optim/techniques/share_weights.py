@@ -192,7 +192,7 @@ def _equal(root: nn.Module) -> list[tuple[Place, Place]]:
             weight.dtype,
             weight.device,
             weight.requires_grad,
-            float(weight.detach().double().sum()),
+            float(weight.detach().sum(dtype=torch.float64)),
         )
         alike = first.setdefault(key, [])
         twin = next((each for each in alike if torch.equal(_weight(root, each), weight)), None)
