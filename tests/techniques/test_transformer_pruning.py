@@ -12,7 +12,12 @@ from torch import nn
 
 import jupyter_optim as jo
 from benchmarks import minilm
+from jupyter_optim.progress import Progress
+from jupyter_optim.techniques.draft import Draft
+from jupyter_optim.techniques.prune_structured import PruneStructured
+from jupyter_optim.techniques.transformer_pruning.prune import prune
 from tests.techniques.blocks import Grouped, encoder, fused, grouped
+from tests.techniques.untimed import subject_of
 from tests.zoo import named, outputs_equal, peek
 from tests.zoo.timings import short_timings
 
@@ -132,21 +137,28 @@ def test_what_channels_do_on_the_inputs_is_a_better_guide_than_their_size() -> N
     texts = minilm.texts()[40:72]
     reference = minilm.embed(model, tokenizer, texts)
     held_out = {}
-    with short_timings(), torch.no_grad():
-        session = jo.optimize(model, inputs)
+    with torch.no_grad():
+        subject = subject_of(model, inputs)
         for name, options in (
             ("activation", {}),
             ("kept", {"refit": False}),
             ("magnitude", {"importance": "magnitude"}),
         ):
-            step = session.apply(
-                "prune-structured", keep="always", ratio=0.25, parts="feed-forward", **options
-            )
-            assert step.accepted, step.reason
-            held_out[name] = float((minilm.embed(model, tokenizer, texts) * reference).sum(1).mean())
-            session.undo()
+            draft = Draft(model).root
+            given = PruneStructured().parse_options({"ratio": 0.25, "parts": "feed-forward", **options})
+            cut = prune(draft, subject, given, Progress()).model
+            held_out[name] = float((minilm.embed(cut, tokenizer, texts) * reference).sum(1).mean())
     # THEN embeddings of other texts stay nearer by activation, and nearer still with the refit
     assert held_out["activation"] > held_out["kept"] > held_out["magnitude"], held_out
+
+
+def test_a_cache_that_the_model_returns_keeps_its_heads() -> None:
+    model, inputs = named("gpt2-cache").build()
+    _, step = pruned(model, inputs, ratio=0.5)
+    assert step.accepted, step.reason
+    assert model.transformer.h[0].mlp.c_fc.nf == 128
+    assert model.transformer.h[0].attn.num_heads == 4
+    assert "use_cache=False" in step.note
 
 
 def test_taylor_needs_a_loss_and_says_so() -> None:

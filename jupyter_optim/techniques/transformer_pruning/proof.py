@@ -81,9 +81,17 @@ def _fault(subject: Subject, part: Part, reference: Any) -> str | None:
     changed = mismatch(expected, got)
     if changed is not None:
         return f"cannot be taken out: what the model returns would change ({changed})"
+    if _held_shapes(expected) != _held_shapes(got):
+        return "stay: the key-value cache that the model returns would change (call it with use_cache=False)"
     if not same_answers(expected, got):
         return "cannot be taken out: the others would answer differently without them"
     return None
+
+
+def _held_shapes(outputs: Any) -> list[torch.Size]:
+    """Of the tensors inside the objects that a model returns, such as a cache."""
+    leaves = (leaf for _, leaf in tree.leaves(outputs) if not isinstance(leaf, torch.Tensor))
+    return [tensor.shape for leaf in leaves for tensor in tree.held_tensors(leaf)]
 
 
 def answers(subject: Subject, model: nn.Module) -> Any:
