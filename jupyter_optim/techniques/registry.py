@@ -23,15 +23,19 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.fold_batchnorm import FoldBatchNorm  # noqa: PLC0415
     from jupyter_optim.techniques.int8_dynamic import Int8Dynamic  # noqa: PLC0415
     from jupyter_optim.techniques.layout import ChannelsLast  # noqa: PLC0415
+    from jupyter_optim.techniques.low_rank import LowRank  # noqa: PLC0415
     from jupyter_optim.techniques.openvino import OpenVino, OpenVinoInt8  # noqa: PLC0415
     from jupyter_optim.techniques.precision import Bf16, Fp16  # noqa: PLC0415
+    from jupyter_optim.techniques.prune_2_4 import Prune24  # noqa: PLC0415
+    from jupyter_optim.techniques.prune_depth import PruneDepth  # noqa: PLC0415
     from jupyter_optim.techniques.prune_magnitude import PruneMagnitude  # noqa: PLC0415
     from jupyter_optim.techniques.prune_structured import PruneStructured  # noqa: PLC0415
     from jupyter_optim.techniques.sdpa import Sdpa  # noqa: PLC0415
+    from jupyter_optim.techniques.share_weights import ShareWeights  # noqa: PLC0415
 
     ours = (
         Int8Dynamic(), OpenVino(), OpenVinoInt8(), Bf16(), Fp16(), ChannelsLast(), FoldBatchNorm(), Sdpa(), Compile(),
-        PruneStructured(), PruneMagnitude(),
+        LowRank(), PruneStructured(), PruneDepth(), PruneMagnitude(), Prune24(), ShareWeights(),
     )  # fmt: skip
     return (*ours, *_registered())
 

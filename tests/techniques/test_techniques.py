@@ -14,6 +14,7 @@ from torch import nn
 
 import jupyter_optim as jo
 from jupyter_optim.techniques.technique import Option
+from tests.techniques.blocks import encoder, fused, grouped
 from tests.zoo import named
 from tests.zoo.timings import short_timings
 
@@ -45,6 +46,18 @@ def norms_everywhere() -> nn.Module:
             each.running_mean.normal_()
             each.running_var.uniform_(0.5, 2)
     return model.eval()
+
+
+def twins() -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)).eval()
+    model[2].load_state_dict(model[0].state_dict())
+    return model
+
+
+def pointwise() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 1), nn.ReLU()).eval()
 
 
 class Lstm(nn.Module):
@@ -85,6 +98,7 @@ def lstm() -> nn.Module:
 
 
 FLAT, IMAGE, SEQUENCE = torch.randn(16, 64), torch.randn(4, 3, 16, 16), torch.randn(2, 7, 32)
+TOKENS = torch.randn(4, 16, 64)
 
 SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("bf16", mlp, FLAT, {}),
@@ -108,7 +122,17 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("openvino-int8", cnn, IMAGE, {"precision": "f32"}),
     ("prune-structured", mlp, FLAT, {"ratio": 0.5}),
     ("prune-structured", cnn, IMAGE, {"ratio": 0.5}),
+    ("prune-structured", grouped, TOKENS, {"ratio": 0.5}),
+    ("prune-structured", fused, TOKENS, {"ratio": 0.5, "refit": False}),
+    ("prune-structured", encoder, TOKENS, {"ratio": 0.5, "importance": "magnitude"}),
+    ("prune-depth", encoder, TOKENS, {"blocks": 2}),
+    ("prune-2:4", mlp, FLAT, {}),
+    ("prune-2:4", mlp, FLAT, {"by": "weights"}),
+    ("share-weights", twins, FLAT, {"bits": 3}),
     ("prune-magnitude", mlp, FLAT, {"amount": 0.3}),
+    ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "round_to": 4}),
+    ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "directions": "weights"}),
+    ("low-rank", pointwise, IMAGE, {"energy": 0.7, "where": "smaller", "round_to": 4}),
     ("compile", lambda: nn.Sequential(nn.Linear(64, 8), nn.ReLU()).eval(), FLAT, {}),
 ]
 
@@ -220,6 +244,8 @@ REFUSALS: list[tuple[str, Any, Any, str]] = [
     ("prune-structured", lambda: nn.Sequential(nn.Linear(64, 4), nn.Linear(4, 4)), FLAT, "too narrow"),
     ("prune-magnitude", lambda: nn.Sequential(nn.ReLU()), FLAT, "no Linear or convolution"),
     ("compile", lambda: mlp().train(), FLAT, "train mode"),
+    ("prune-2:4", lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU()), torch.randn(4, 6), "multiple of 4"),
+    ("share-weights", lambda: nn.Sequential(nn.Linear(8, 8)), torch.randn(4, 8), "1024 weights"),
 ]  # fmt: skip
 
 
@@ -241,7 +267,7 @@ def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
         "int8-dynamic", "openvino", "openvino-int8", "bf16", "fp16", "channels-last", "fold-batchnorm", "sdpa", "compile",
-        "prune-structured", "prune-magnitude",
+        "low-rank", "prune-structured", "prune-depth", "prune-magnitude", "prune-2:4", "share-weights",
     ]  # fmt: skip
     for each in jo.techniques():
         assert each.label
