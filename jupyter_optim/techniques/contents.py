@@ -42,7 +42,7 @@ def put_in(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
         InvalidRecipe: the names, shapes or types differ, or two names of one tensor differ in their contents.
     """
     left = set(saved)
-    done: dict[int, tuple[str, torch.Tensor]] = {}
+    done: dict[int, tuple[Entry, torch.Tensor]] = {}  # the entries too: an id lasts as long as its object
     for entry in _entries(model):
         found = saved.get(entry.name)
         if found is None:
@@ -56,10 +56,10 @@ def put_in(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
             raise InvalidRecipe(
                 f"`{entry.name}` is {_kind(entry.tensor)} in this model, and {_kind(found)} in the file."
             )
-        before = done.setdefault(id(entry.tensor), (entry.name, found))
+        before = done.setdefault(id(entry.tensor), (entry, found))
         if before[1] is not found and not torch.equal(before[1], found):
             raise InvalidRecipe(
-                f"`{before[0]}` and `{entry.name}` are one tensor in this model, and two in the saved one."
+                f"`{before[0].name}` and `{entry.name}` are one tensor in this model, and two in the saved one."
             )
         entry.write(found)
     if left:

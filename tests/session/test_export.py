@@ -32,7 +32,9 @@ def run(path: Path, x: torch.Tensor) -> torch.Tensor:
     if path.suffix == ".pt2":
         return torch.export.load(path).module()(x).detach()
     if path.suffix == ".onnx":
-        runtime = pytest.importorskip("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
+        runtime = pytest.importorskip("onnxruntime").InferenceSession(
+            path, providers=["CPUExecutionProvider"]
+        )
         return torch.from_numpy(runtime.run(None, {runtime.get_inputs()[0].name: x.numpy()})[0])
     core = pytest.importorskip("openvino").Core()
     compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -46,7 +48,9 @@ def _available(ending: str) -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("technique", [None, "prune-structured", "channels-last"])
-def test_the_file_answers_like_the_model_for_any_batch(tmp_path: Path, ending: str, technique: str | None) -> None:
+def test_the_file_answers_like_the_model_for_any_batch(
+    tmp_path: Path, ending: str, technique: str | None
+) -> None:
     _available(ending)
     model = cnn()
     session = jo.optimize(model, IMAGE)
@@ -70,8 +74,14 @@ def test_a_compiled_and_a_16_bit_model_can_be_written(tmp_path: Path, ending: st
     model = mlp()
     session = jo.optimize(model, FLAT)
     session.apply("bf16", keep="always")
-    path = session.export(tmp_path / f"half{ending}")
-    assert path.stat().st_size > 0
+    if ending == ".onnx":
+        # ONNX Runtime multiplies no bfloat16 matrices on a CPU, so the file could not be compared
+        with pytest.raises(jo.ExportFailed, match="In place: Use bfloat16"):
+            session.export(tmp_path / f"half{ending}")
+    else:
+        path = session.export(tmp_path / f"half{ending}")
+        with torch.no_grad():
+            assert torch.allclose(run(path, FLAT), model(FLAT), atol=2e-2)
     session.reset()
     model.compile()
     again = session.export(tmp_path / f"compiled{ending}")

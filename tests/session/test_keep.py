@@ -99,8 +99,12 @@ def answers(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return out[0] if isinstance(out, tuple) else out
 
 
-@pytest.mark.parametrize(("build", "x", "steps"), [each[1:] for each in STEPS], ids=[each[0] for each in STEPS])
-def test_a_fresh_original_becomes_the_saved_model(tmp_path: Path, build: Any, x: torch.Tensor, steps: Any) -> None:
+@pytest.mark.parametrize(
+    ("build", "x", "steps"), [each[1:] for each in STEPS], ids=[each[0] for each in STEPS]
+)
+def test_a_fresh_original_becomes_the_saved_model(
+    tmp_path: Path, build: Any, x: torch.Tensor, steps: Any
+) -> None:
     model = saved(build, x, steps, tmp_path / "kept")
     fresh = shaken(build())
     inner = list(fresh.modules())
