@@ -18,6 +18,7 @@ import jupyter_optim as jo
 from benchmarks import minilm
 from benchmarks.lines import lines
 from benchmarks.reading import reading
+from benchmarks.recovery import recovery
 from benchmarks.sums import sums
 from benchmarks.timing import Result, seconds, spread
 from benchmarks.trace_file import trace_file
@@ -228,6 +229,7 @@ BARS: dict[str, Callable[[], Result]] = {
         latency,
         graft,
         int8,
+        recovery,
         predictions,
     )
 }
