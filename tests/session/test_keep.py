@@ -17,7 +17,7 @@ import jupyter_optim as jo
 from jupyter_optim.techniques.precision import Bf16
 from jupyter_optim.techniques.technique import Change, Kept
 from tests.techniques.test_techniques import FLAT, IMAGE, SEQUENCE, cnn, lstm, mlp, outliers
-from tests.zoo import check_same, fingerprint
+from tests.zoo import check_same, fingerprint, named, outputs_equal, peek
 from tests.zoo.timings import short_timings
 
 
@@ -118,6 +118,24 @@ def test_a_fresh_original_becomes_the_saved_model(
     assert {each.suffix for each in (tmp_path / "kept").iterdir()} == {".json", ".safetensors"}
     # and it can be worked on like any other
     assert not jo.optimize(fresh, x).can_undo
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "gru-bidirectional", "tied-autoencoder", "resnet-small"])
+def test_every_technique_of_a_zoo_model_is_carried(tmp_path: Path, name: str) -> None:
+    entry = named(name)
+    model, inputs = entry.build()
+    session = jo.optimize(model, inputs)
+    for each in session.recommendations:
+        if each.technique == "compile":
+            continue  # takes ten seconds; it has a test of its own
+        options = TORCH_AO if each.technique == "int8-dynamic" else {}
+        step = session.apply(each.technique, keep="always", **options)
+        if step.accepted:
+            session.save(tmp_path / each.technique)
+            fresh = jo.load(shaken(entry.build()[0]), tmp_path / each.technique)
+            assert outputs_equal(peek(fresh, inputs), peek(model, inputs)), each.technique
+            session.undo()
+    assert list(tmp_path.iterdir())
 
 
 def test_what_was_trained_after_the_change_is_what_is_saved(tmp_path: Path) -> None:
