@@ -19,6 +19,7 @@ from benchmarks import minilm
 from benchmarks.lines import lines
 from benchmarks.reading import reading
 from benchmarks.recovery import recovery
+from benchmarks.rivals import rivals
 from benchmarks.sums import sums
 from benchmarks.timing import Result, seconds, spread
 from benchmarks.trace_file import trace_file
@@ -231,5 +232,6 @@ BARS: dict[str, Callable[[], Result]] = {
         int8,
         recovery,
         predictions,
+        rivals,
     )
 }

@@ -6,7 +6,7 @@ import statistics
 
 from benchmarks.timing import Result, quartiles, spread
 from benchmarks.traced import trace, zoo_workload
-from jupyter_optim.profiling.lines.ranges import LINE_BUDGET
+from jupyter_optim.profiling.lines.open_lines import LINE_BUDGET
 from tests.zoo import ENTRIES, Entry
 from tests.zoo.timings import one_thread
 
@@ -56,6 +56,6 @@ def _added(entry: Entry) -> Result | None:
             bare, lined = found[False].wall_s, found[True].wall_s
             whole.append(sum(lined) / sum(bare) - 1)
             later.append(sum(lined[1:]) / sum(bare[1:]) - 1)
-            ranges = (LINE_BUDGET - found[True].lines._left) / calls
+            ranges = (LINE_BUDGET - found[True].lines._open.left) / calls
         return {"call_ms": 1e3 * statistics.median(bare), "calls": calls, "ranges_a_call": ranges,
                 "added": spread(whole), "later": spread(later)}  # fmt: skip

@@ -85,7 +85,7 @@ class Subject:
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
-    with short_timings():
+    with short_timings(engines=True):
         yield
 
 

@@ -19,6 +19,9 @@ from jupyter_optim.progress import Progress
 from jupyter_optim.quality import MaxDrop, fidelity
 from jupyter_optim.quiet import quiet
 from jupyter_optim.session.step import Step
+from jupyter_optim.techniques.engines.extra import missing
+from jupyter_optim.techniques.engines.openvino_engine import openvino as without_word_of_it
+from jupyter_optim.techniques.engines.openvino_engine import settings
 from jupyter_optim.workload import Workload
 
 Writer = Callable[["torch.export.ExportedProgram", Path], Callable[..., Sequence[Any]]]
@@ -39,8 +42,9 @@ def export_model(workload: Workload, path: Path, steps: Sequence[Step], progress
         ExportFailed: it cannot be written in that format, with the reason.
     """
     writer, needs = _format(path)
-    for name in needs:
-        _check_installed(name)
+    absent = missing(*needs)
+    if absent is not None:
+        raise MissingExtra(f"{path.suffix} cannot be written: {absent}.")
     if not path.parent.is_dir():
         raise InvalidOption(f"There is no folder {path.parent}.")
     if workload.expression is not None:
@@ -89,19 +93,12 @@ def _format(path: Path) -> tuple[Writer, tuple[str, ...]]:
     return formats[path.suffix]
 
 
-def _check_installed(name: str) -> None:
-    try:
-        with quiet():
-            importlib.import_module(name)
-    except ImportError as error:
-        raise MissingExtra(
-            f"This format needs the package {name}: pip install 'jupyter-optim[engines]'."
-        ) from error
-
-
 def _obstacle(model: nn.Module, steps: Sequence[Step]) -> str | None:
     """Why the model as it is cannot be written in any of these formats, or None."""
     for path, module in model.named_modules():
+        engine = getattr(getattr(module.__dict__.get("forward"), "__func__", None), "engine_label", None)
+        if engine is not None:
+            return f"The model runs on {engine}, which is no part of it: undo that, and export."
         packed = hasattr(module, "packed_bytes") or type(module).__module__.startswith(
             "torch.ao.nn.quantized"
         )
@@ -168,12 +165,12 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path) -> Callable[.
 
 
 def _write_openvino(program: torch.export.ExportedProgram, path: Path) -> Callable[..., Sequence[Any]]:
-    openvino = importlib.import_module("openvino")
+    openvino = without_word_of_it()
 
     converted = openvino.convert_model(program)
     openvino.save_model(converted, path, compress_to_fp16=False)
     # in the precision that the file has, and not the one that this processor likes
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino.Core().compile_model(path, "CPU", settings("f32"))
 
     def answer(args: Any, kwargs: Any) -> Sequence[Any]:
         given = [tensor.detach().cpu().numpy() for tensor in tree.tensors((args, kwargs))]

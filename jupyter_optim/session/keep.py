@@ -91,7 +91,7 @@ def save_model(
         chosen = technique(step.technique)
         if chosen.rebuilds == "never":
             raise NotApplicable(
-                f"{chosen.label} cannot be made anew from a file: undo it before saving, or use `export`."
+                f"{chosen.label} cannot be made anew from a file: undo it before saving, and apply it again after loading."
             )
     tensors, aliases = _distinct(contents(model))
     try:

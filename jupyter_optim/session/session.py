@@ -383,7 +383,7 @@ class Session:
             return failed(f"{chosen.label} failed: {first_line(error)}")
         reason = sentence(
             outcome.verdict, speedup=outcome.timing.speedup, size_ratio=outcome.size_ratio,
-            quality=outcome.quality, kept=kept, note=outcome.change.note,
+            quality=outcome.quality, kept=kept, note=outcome.note,
         )  # fmt: skip
         if outcome.verdict == "quality lost":
             reason = advised(reason, chosen, self._train)
@@ -391,7 +391,7 @@ class Session:
             chosen.name, chosen.label, options, outcome.verdict, reason,
             accepted=kept, speedup=outcome.timing.speedup, predicted_speedup=assessment.predicted_speedup,
             size_ratio=outcome.size_ratio, quality=outcome.quality, before_ms=outcome.timing.before_ms,
-            after_ms=outcome.timing.after_ms, note=outcome.change.note, code=code,
+            after_ms=outcome.timing.after_ms, note=outcome.note, code=code,
             facts=outcome.change.facts,
         )  # fmt: skip
         if before is not None:

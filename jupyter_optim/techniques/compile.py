@@ -66,6 +66,7 @@ class Compile(Technique):
     name = "compile"
     family = "engine"
     rebuilds = "structure"
+    builds = True
     label = "Compile (torch.compile)"
     risk = "None for the answers beyond rounding; the first call, and each new input shape, compiles for seconds."
     options = (

@@ -36,6 +36,9 @@ def undraftable(model: nn.Module) -> str | None:
         for wrapper in _WRAPPERS:
             if wrapper in names:
                 return f"{where} is wrapped in {wrapper}: optimize the module inside"
+        engine = getattr(getattr(module.__dict__.get("forward"), "__func__", None), "engine_label", None)
+        if engine is not None:
+            return f"{where} runs on {engine}, which does not follow changes: undo that, apply this, and convert last"
         if module.__dict__.get("_compiled_call_impl") is not None:
             return (
                 f"{where} is compiled, and compiled code does not follow changes: undo `compile`, apply this, "

@@ -22,11 +22,15 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.compile import Compile  # noqa: PLC0415 (they import torch)
     from jupyter_optim.techniques.int8_dynamic import Int8Dynamic  # noqa: PLC0415
     from jupyter_optim.techniques.layout import ChannelsLast  # noqa: PLC0415
+    from jupyter_optim.techniques.openvino import OpenVino, OpenVinoInt8  # noqa: PLC0415
     from jupyter_optim.techniques.precision import Bf16, Fp16  # noqa: PLC0415
     from jupyter_optim.techniques.prune_magnitude import PruneMagnitude  # noqa: PLC0415
     from jupyter_optim.techniques.prune_structured import PruneStructured  # noqa: PLC0415
 
-    ours = (Int8Dynamic(), Bf16(), Fp16(), ChannelsLast(), Compile(), PruneStructured(), PruneMagnitude())
+    ours = (
+        Int8Dynamic(), OpenVino(), OpenVinoInt8(), Bf16(), Fp16(), ChannelsLast(), Compile(), PruneStructured(),
+        PruneMagnitude(),
+    )  # fmt: skip
     return (*ours, *_registered())
 
 

@@ -137,6 +137,8 @@ class Technique(ABC):
     """Whether `rebuild` makes the structure anew for weights to be put into, or from a model that has its weights."""
     lossy: ClassVar[bool] = False
     """Whether it takes something out that training afterwards can make up for."""
+    builds: ClassVar[bool] = False
+    """Whether its work is worth counting against the calls that it makes faster: a compilation, a conversion."""
 
     @abstractmethod
     def judge(self, subject: Subject) -> Assessment:

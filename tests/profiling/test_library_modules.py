@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import linecache
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import CodeType
@@ -18,6 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 import jupyter_optim as jo
 from jupyter_optim.profiling.lines.library_modules import LibraryModules
+from jupyter_optim.profiling.lines.monitoring import available
 from jupyter_optim.profiling.lines.ranges import LineRanges
 from jupyter_optim.profiling.lines.user_code import UserCode
 from jupyter_optim.profiling.trace.annotate import ModuleRanges
@@ -28,6 +28,14 @@ from tests.zoo.timings import short_timings
 def _short() -> Iterator[None]:
     with short_timings(), torch.no_grad():
         yield
+
+
+@pytest.fixture(
+    params=[False, True] if available() else [False], ids=lambda it: "monitoring" if it else "settrace"
+)
+def lines(request: pytest.FixtureRequest) -> LineRanges:
+    """Told in each of the ways that this Python has."""
+    return LineRanges(UserCode(), monitoring=request.param)
 
 
 def softened(x: torch.Tensor) -> torch.Tensor:
@@ -52,6 +60,14 @@ def line_of(function: Callable[..., Any]) -> int:
     """The number of a function's last line."""
     lines, first = inspect.getsourcelines(function)
     return first + len(lines) - 1
+
+
+def told(lines: LineRanges, function: Callable[..., Any]) -> bool:
+    return (__file__, line_of(function)) in lines.lines
+
+
+def here() -> None:
+    pass
 
 
 def encoder(activation: Any) -> nn.Module:
@@ -98,37 +114,32 @@ def test_its_lines_have_times(model: Callable[[], nn.Module], function: Callable
     assert line_of(function) in {line.lineno for line in report.lines}
 
 
-def test_nothing_is_traced_within_a_library() -> None:
-    # GIVEN a layer of PyTorch that looks whether it is traced
-    seen: list[bool] = []
-
+def test_nothing_is_traced_within_a_library(lines: LineRanges) -> None:
+    # GIVEN a layer of PyTorch that runs a line of ours, and is taken for one that does not
     def look(x: torch.Tensor) -> torch.Tensor:
-        seen.append(sys.gettrace() is not None)
         return x
 
-    layer, ranges, lines = nn.Linear(4, 4), ModuleRanges(), LineRanges(UserCode())
+    layer, ranges = nn.Linear(4, 4), ModuleRanges()
     layer.forward = look  # type: ignore[method-assign]
     ranges.tell(lines)
     lines._libraries.holds_none = lambda _: True  # type: ignore[method-assign]
-    # WHEN it is called from a line of ours
+    # WHEN it is called
     with ranges, lines:
         layer(torch.ones(1, 4))
-        after = sys.gettrace() is not None
-    # THEN it was not, and the tracing went on behind it
-    assert seen == [False]
-    assert after
-    assert sys.gettrace() is None
+        here()
+    # THEN that line was not traced, and the tracing went on behind it
+    assert not told(lines, look)
+    assert told(lines, here)
 
 
-def test_other_threads_that_call_the_model_are_not_traced() -> None:
+def test_other_threads_that_call_the_model_are_not_traced(lines: LineRanges) -> None:
     # GIVEN a library's model that this thread is inside of, with its lines traced outside of it
-    model, ranges, lines = nn.Sequential(nn.Linear(4, 4)), ModuleRanges(), LineRanges(UserCode())
+    model, ranges = nn.Sequential(nn.Linear(4, 4)), ModuleRanges()
     ranges.tell(lines)
-    traced: list[bool] = []
 
     def call() -> None:
         model(torch.ones(1, 4))
-        traced.append(sys.gettrace() is not None)
+        here()
 
     with ranges, lines:
         lines.within = model
@@ -137,7 +148,7 @@ def test_other_threads_that_call_the_model_are_not_traced() -> None:
         other.start()
         other.join()
     # THEN that one is left alone
-    assert traced == [False]
+    assert not told(lines, here)
 
 
 class Fussy(nn.Module):
@@ -147,22 +158,22 @@ class Fussy(nn.Module):
         return x.tanh()
 
 
-def test_a_module_of_the_users_that_raises_does_not_end_the_tracing() -> None:
-    ranges, lines = ModuleRanges(), LineRanges(UserCode())
+def test_a_module_of_the_users_that_raises_does_not_end_the_tracing(lines: LineRanges) -> None:
+    ranges = ModuleRanges()
     ranges.tell(lines)
     model = nn.Sequential(Fussy())
     with ranges, lines:
         with pytest.raises(ValueError, match="four columns"):
             model(torch.ones(1, 5))
-        after = sys.gettrace() is not None
+        here()
         model(torch.ones(1, 4))
-    assert after
-    assert (__file__, line_of(Fussy.forward)) in lines.lines
+    assert told(lines, here)
+    assert told(lines, Fussy.forward)
 
 
 def test_pytorchs_own_code_around_a_forward_is_not_traced() -> None:
     # GIVEN modules of ours, one within the other
-    ranges, lines = ModuleRanges(), LineRanges(UserCode())
+    ranges, lines = ModuleRanges(), LineRanges(UserCode(), monitoring=False)
     ranges.tell(lines)
     model = Twice(Scaled())
     # WHEN they are called from a line of ours
@@ -174,7 +185,7 @@ def test_pytorchs_own_code_around_a_forward_is_not_traced() -> None:
     }  # fmt: skip
     around = {each for each in nn.Module._call_impl.__code__.co_consts if isinstance(each, CodeType)}
     assert around
-    assert not around & set(lines._codes)
+    assert not around & set(lines._told._codes)
 
 
 class Twice(nn.Module):
@@ -186,10 +197,10 @@ class Twice(nn.Module):
         return self.inner(self.inner(x))
 
 
-def test_hooks_of_the_users_around_every_module_are_traced_where_they_come_first() -> None:
+def test_hooks_of_the_users_around_every_module_are_traced_where_they_come_first(lines: LineRanges) -> None:
     # GIVEN hooks of the user's that were there before ours
     before = register_module_forward_pre_hook(lambda _module, inputs: (inputs[0] + 1,))
-    ranges, lines = ModuleRanges(), LineRanges(UserCode())
+    ranges = ModuleRanges()
     ranges.tell(lines)
     after = register_module_forward_hook(doubled)
     model = Twice(Scaled())
@@ -201,17 +212,17 @@ def test_hooks_of_the_users_around_every_module_are_traced_where_they_come_first
         before.remove()
         after.remove()
     # THEN their lines are among those that are measured
-    assert (__file__, line_of(doubled)) in lines.lines
+    assert told(lines, doubled)
     texts = {linecache.getline(*line).strip() for line in lines.lines if line[0] == __file__}
     assert any(text.startswith("before = register_module_forward_pre_hook(") for text in texts)
 
 
-def test_a_layer_that_raises_does_not_end_the_tracing() -> None:
-    ranges, lines = ModuleRanges(), LineRanges(UserCode())
+def test_a_layer_that_raises_does_not_end_the_tracing(lines: LineRanges) -> None:
+    ranges = ModuleRanges()
     ranges.tell(lines)
     model = nn.Sequential(nn.Linear(4, 4))
     with ranges, lines:
         with pytest.raises(RuntimeError):
             model(torch.ones(1, 5))
-        after = sys.gettrace() is not None
-    assert after
+        here()
+    assert told(lines, here)

@@ -376,4 +376,4 @@ def test_a_frame_that_is_left_without_a_word_closes_its_ranges() -> None:
     ranges = LineRanges(UserCode(cell_of))
     with ranges:
         run("g = (n for n in range(9))\nnext(g)\ng.close()\nh = iter([1])\nfor _ in h: pass", {})
-    assert ranges._open == []
+    assert ranges._open.stack == []

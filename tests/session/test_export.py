@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +11,7 @@ import torch
 from torch import nn
 
 import jupyter_optim as jo
+from jupyter_optim.techniques.engines import extra
 from tests.techniques.test_techniques import FLAT, IMAGE, cnn, mlp
 from tests.zoo import check_same, fingerprint
 from tests.zoo.timings import short_timings
@@ -126,13 +124,20 @@ def test_a_missing_package_is_named_with_its_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, package: str
 ) -> None:
     session = jo.optimize(mlp(), FLAT)
-    found = importlib.import_module
-
-    def gone(name: str, *args: Any) -> Any:
-        if name == package:
-            raise ImportError(name)
-        return builtins.__import__(name) if name in ("onnx", "onnxruntime") else found(name, *args)
-
-    monkeypatch.setattr(importlib, "import_module", gone)
-    with pytest.raises(jo.MissingExtra, match=r"pip install 'jupyter-optim\[engines\]'"):
+    found = extra.find_spec
+    monkeypatch.setattr(extra, "find_spec", lambda name: None if name == package else found(name))
+    with pytest.raises(
+        jo.MissingExtra, match=rf"{package}.* not installed: pip install 'jupyter-optim\[engines\]'"
+    ):
         session.export(tmp_path / f"model{ending}")
+
+
+def test_a_model_on_an_engine_is_refused_in_words(tmp_path: Path) -> None:
+    _available(".xml")
+    session = jo.optimize(mlp(), FLAT)
+    step = session.apply("openvino", keep="always")
+    assert step.accepted, step.reason
+    with pytest.raises(jo.ExportFailed, match="runs on OpenVINO"):
+        session.export(tmp_path / "model.xml")
+    with pytest.raises(jo.NotApplicable, match="cannot be made anew"):
+        session.save(tmp_path / "kept")

@@ -81,6 +81,8 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("int8-dynamic", outliers, torch.randn(32, 128), {"backend": "torch.ao", "sensitive": "bfloat16"}),
     ("int8-dynamic", lstm, SEQUENCE, {"backend": "torch.ao"}),
     ("int8-dynamic", lambda: nn.Linear(64, 10).eval(), FLAT, {"backend": "torch.ao"}),
+    ("openvino", mlp, FLAT, {"precision": "f32"}),
+    ("openvino-int8", cnn, IMAGE, {"precision": "f32"}),
     ("prune-structured", mlp, FLAT, {"ratio": 0.5}),
     ("prune-structured", cnn, IMAGE, {"ratio": 0.5}),
     ("prune-magnitude", mlp, FLAT, {"amount": 0.3}),
@@ -215,7 +217,7 @@ def test_where_it_does_not_apply_it_says_why(name: str, build: Any, x: torch.Ten
 def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
-        "int8-dynamic", "bf16", "fp16", "channels-last", "compile", "prune-structured", "prune-magnitude",
+        "int8-dynamic", "openvino", "openvino-int8", "bf16", "fp16", "channels-last", "compile", "prune-structured", "prune-magnitude",
     ]  # fmt: skip
     for each in jo.techniques():
         assert each.label
