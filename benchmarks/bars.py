@@ -18,6 +18,7 @@ import jupyter_optim as jo
 from benchmarks import minilm
 from benchmarks.lines import lines
 from benchmarks.reading import reading
+from benchmarks.recovery import recovery
 from benchmarks.rivals import rivals
 from benchmarks.sums import sums
 from benchmarks.timing import Result, seconds, spread
@@ -229,6 +230,7 @@ BARS: dict[str, Callable[[], Result]] = {
         latency,
         graft,
         int8,
+        recovery,
         predictions,
         rivals,
     )

@@ -26,6 +26,7 @@ from jupyter_optim.quality import (
     run_evaluate,
 )  # fmt: skip
 from jupyter_optim.report import Goal, Interval, Quality, Verdict
+from jupyter_optim.session.recovery import Train, recover
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.graft import Graft
 from jupyter_optim.techniques.subject import Subject
@@ -86,6 +87,7 @@ class Outcome:
 def attempt(
     technique: Technique, options: Mapping[str, Any], subject: Subject, *, reference: Callable[[], Reference],
     evaluate: Evaluate | None, goal: Goal, progress: Progress,
+    train: Train | None = None,
 ) -> Outcome:  # fmt: skip
     """Change a draft and verify it. The live model is only read.
 
@@ -96,12 +98,18 @@ def attempt(
     before = weights_bytes(live)
     known = reference()
     progress.report(f"{technique.label}: changing a draft", None)
-    draft = Draft(live, weights=technique.weights)
+    trains = train if technique.lossy else None
+    draft = Draft(live, weights=technique.weights if trains is None else "cloned")
     began = time.perf_counter()
     with _guarded_weights(live):
         change = technique.transform(draft.root, subject, options, progress)
     build_s = time.perf_counter() - began
     _check_identity(draft, change.model)
+    if trains is not None:
+        seconds = recover(trains, change, live, technique.label, progress)
+        draft.trained = True
+        change.note = f"{change.note}; trained for {seconds:.2g} s afterwards".removeprefix("; ")
+        _check_identity(draft, change.model)
     if change.compiled is not None:
         change.model._compiled_call_impl = compiled_call(change.model, change.compiled)  # noqa: SLF001 (as nn.Module.compile)
     graft = Graft(draft, change.model, compiled=change.compiled)

@@ -60,6 +60,7 @@ class Draft:
         live: the live root.
         root: the draft's root; a technique may put another in its place.
         origin: for each module of the draft as it was made, the live module behind it.
+        trained: it was called in train mode since, which may write buffers without counting it as a write.
     """
 
     def __init__(self, live: nn.Module, *, weights: Weights = "shared") -> None:
@@ -67,6 +68,7 @@ class Draft:
         if reason is not None:
             raise UnsupportedModel(f"This model cannot be changed in place: {reason}.")
         self.live = live
+        self.trained = False
         self.origin: dict[nn.Module, nn.Module] = {}
         self._buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
         memo: dict[int, Any] = {}
@@ -95,7 +97,11 @@ class Draft:
 
     def untouched_buffers(self) -> dict[int, torch.Tensor]:
         """By id of the draft's copy: the live buffer, for each that nobody wrote to or exchanged since."""
-        return {id(copied): live for live, copied in self._buffers if write_count(copied) == 0}
+        return {
+            id(copied): live
+            for live, copied in self._buffers
+            if write_count(copied) == 0 and (not self.trained or torch.equal(live, copied))
+        }
 
 
 def _shell(module: nn.Module) -> nn.Module:

@@ -34,6 +34,7 @@ class LowRank(Technique):
 
     name = "low-rank"
     family = "factorisation"
+    lossy = True
     label = "Factor layers (low rank)"
     risk = (
         "Directions of little variance are lost: answers change, the more the less energy is kept. Training "

@@ -46,6 +46,7 @@ class PruneDepth(Technique):
 
     name = "prune-depth"
     family = "pruning"
+    lossy = True
     label = "Drop blocks"
     risk = "Each block that goes changes the answers: give `evaluate`, start with one, and train afterwards."
     options = (

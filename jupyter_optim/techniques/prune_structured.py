@@ -15,9 +15,10 @@ from jupyter_optim import tree
 from jupyter_optim.errors import NotApplicable
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import mismatch
+from jupyter_optim.techniques.narrowed import narrow_, narrowed
 from jupyter_optim.techniques.rehearse import rehearse_layers
 from jupyter_optim.techniques.subject import Layer, Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique
 from jupyter_optim.techniques.transformer_pruning import prune as transformers
 from jupyter_optim.techniques.transformer_pruning import source as transformer_source
 
@@ -37,6 +38,8 @@ class PruneStructured(Technique):
     label = "Prune channels"
     risk = "Without training afterwards, accuracy drops with the ratio: give `evaluate`, and start small."
     weights = "cloned"
+    lossy = True
+    rebuilds = "structure"
     options = (
         Option("ratio", "Fraction of channels", 0.3, low=0.05, high=0.9, step=0.05, help="Of each layer."),
         Option(
@@ -182,8 +185,12 @@ class PruneStructured(Technique):
                 f"{options['round_to']}, is none. Choose a larger ratio or a smaller rounding."
             )
         names = {module: path for path, module in modules.items()}
-        facts = {"ignored": [names[module] for module in ignored]}
+        facts = {"ignored": [names[module] for module in ignored], "layers": narrowed(subject.model, draft)}
         return Change(draft, f"{1 - after / before:.0%} of the parameters taken out", facts)
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        narrow_(draft, kept.facts["layers"])
+        return Change(draft)
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         if facts.get("transformer"):
