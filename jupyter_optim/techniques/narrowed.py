@@ -16,6 +16,8 @@ _WIDTHS = (
     "groups",
     "num_features",
     "num_parameters",
+    "nf",  # of the Conv1D of transformers
+    "nx",
 )
 
 

@@ -20,7 +20,6 @@ from jupyter_optim.techniques.rehearse import rehearse_layers
 from jupyter_optim.techniques.subject import Layer, Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique
 from jupyter_optim.techniques.transformer_pruning import prune as transformers
-from jupyter_optim.techniques.transformer_pruning import source as transformer_source
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _PRUNED = (*_CONVOLUTIONS, nn.Linear)
@@ -189,12 +188,15 @@ class PruneStructured(Technique):
         return Change(draft, f"{1 - after / before:.0%} of the parameters taken out", facts)
 
     def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        if kept.facts.get("transformer"):
+            return transformers.rebuild(draft, kept.facts)
         narrow_(draft, kept.facts["layers"])
         return Change(draft)
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         if facts.get("transformer"):
-            return transformer_source.source(facts)
+            code: str = facts["transformer"]
+            return code
         return f"""\
 import torch_pruning as tp
 

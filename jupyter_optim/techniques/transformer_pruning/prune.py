@@ -14,6 +14,7 @@ from jupyter_optim.quality import mismatch
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.input_moments import Moments, moments_of
 from jupyter_optim.techniques.low_rank_factors import SHRINKAGE
+from jupyter_optim.techniques.narrowed import narrow_, narrowed
 from jupyter_optim.techniques.rehearse import rehearse_draft
 from jupyter_optim.techniques.subject import Subject
 from jupyter_optim.techniques.technique import Assessment, Change, counted
@@ -26,6 +27,7 @@ from jupyter_optim.techniques.transformer_pruning.importance import (
 )
 from jupyter_optim.techniques.transformer_pruning.parts import Part, guesses
 from jupyter_optim.techniques.transformer_pruning.proof import Found, answers, proven_parts, same_answers
+from jupyter_optim.techniques.transformer_pruning.source import source
 
 _ATTENTION_OPS = frozenset({
     "aten::bmm", "aten::baddbmm", "aten::scaled_dot_product_attention", "aten::_native_multi_head_attention",
@@ -92,11 +94,34 @@ def prune(draft: nn.Module, subject: Subject, options: Mapping[str, Any], progre
     alike = [part for part in found.parts if part.kind not in found.refused]
     configs = set_configs_(draft, alike, {part: left.get(part, part.units) for part in alike})
     after = sum(parameter.numel() for parameter in draft.parameters())
-    facts = {"kept": kept, "settings": settings, "configs": configs, "refit": refit, "transformer": True}
+    facts = {
+        "transformer": source(kept, settings, configs, refit=refit), "layers": narrowed(subject.model, draft),
+        "settings": settings, "configs": configs,
+    }  # fmt: skip
     note = (
         f"{1 - after / before:.0%} of the parameters taken out: {_counts(left)}{_untouched(found, options)}"
     )
     return Change(draft, note, facts)
+
+
+def rebuild(draft: nn.Module, facts: Mapping[str, Any]) -> Change:
+    """Cut the draft as it was cut before; what its weights hold means nothing.
+
+    Raises:
+        ValueError, TypeError: the facts are not those of a cut.
+    """
+    narrow_(draft, facts["layers"])
+    for path, name, value in facts["settings"]:
+        _set(draft.get_submodule(path), name, value)
+    for path, name, value in facts["configs"]:
+        _set(draft.get_submodule(path).config, name, value)
+    return Change(draft)
+
+
+def _set(target: Any, name: str, value: Any) -> None:
+    if not isinstance(value, int) or not isinstance(getattr(target, name, ""), int | None):
+        raise TypeError(f"{type(target).__name__} has no number {name!r} that could become {value!r}")
+    setattr(target, name, value)
 
 
 def _scores(

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
 from jupyter_optim.techniques.low_rank_factors import SHRINKAGE
+from jupyter_optim.techniques.transformer_pruning.cut import Setting
 from jupyter_optim.techniques.transformer_pruning.parts import Part
 
 
-def source(facts: Mapping[str, Any]) -> str:
-    """Source that cuts a variable ``model``; with a refit it needs ``example_inputs``, too."""
-    kept: Mapping[Part, torch.Tensor] = facts["kept"]
+def source(
+    kept: Mapping[Part, torch.Tensor], settings_of_modules: list[Setting], settings_of_configs: list[Setting],
+    *, refit: bool,
+) -> str:  # fmt: skip
+    """Source that cuts a variable ``model``; with a refit it needs ``example_inputs``, too.
+
+    Args:
+        kept: by part, the numbers of its units that stay.
+        settings_of_modules: attributes of modules that change.
+        settings_of_configs: attributes of the configs of modules that change.
+        refit: whether the layers behind are fitted to the inputs.
+    """
     rows = "".join(_row(part, units) for part, units in kept.items())
-    refit = facts["refit"]
     settings = "".join(
-        f"model.get_submodule({path!r}).{name} = {value}\n" for path, name, value in facts["settings"]
+        f"model.get_submodule({path!r}).{name} = {value}\n" for path, name, value in settings_of_modules
     )
     settings += "".join(
-        f"model.get_submodule({path!r}).config.{name} = {value}\n" for path, name, value in facts["configs"]
+        f"model.get_submodule({path!r}).config.{name} = {value}\n"
+        for path, name, value in settings_of_configs
     )
     return f"""\
 import torch
