@@ -21,7 +21,9 @@ def techniques() -> tuple[Technique, ...]:
     """
     from jupyter_optim.techniques.compile import Compile  # noqa: PLC0415 (they import torch)
     from jupyter_optim.techniques.fold_batchnorm import FoldBatchNorm  # noqa: PLC0415
+    from jupyter_optim.techniques.fp8 import Fp8  # noqa: PLC0415
     from jupyter_optim.techniques.int8_dynamic import Int8Dynamic  # noqa: PLC0415
+    from jupyter_optim.techniques.int8_embedding import Int8Embedding  # noqa: PLC0415
     from jupyter_optim.techniques.layout import ChannelsLast  # noqa: PLC0415
     from jupyter_optim.techniques.low_rank import LowRank  # noqa: PLC0415
     from jupyter_optim.techniques.openvino import OpenVino, OpenVinoInt8  # noqa: PLC0415
@@ -32,10 +34,12 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.prune_structured import PruneStructured  # noqa: PLC0415
     from jupyter_optim.techniques.sdpa import Sdpa  # noqa: PLC0415
     from jupyter_optim.techniques.share_weights import ShareWeights  # noqa: PLC0415
+    from jupyter_optim.techniques.weight_only import Int4WeightOnly, Int8WeightOnly  # noqa: PLC0415
 
     ours = (
         Int8Dynamic(), OpenVino(), OpenVinoInt8(), Bf16(), Fp16(), ChannelsLast(), FoldBatchNorm(), Sdpa(), Compile(),
-        LowRank(), PruneStructured(), PruneDepth(), PruneMagnitude(), Prune24(), ShareWeights(),
+        Int8WeightOnly(), Int4WeightOnly(), Int8Embedding(), Fp8(), LowRank(), PruneStructured(), PruneDepth(),
+        PruneMagnitude(), Prune24(), ShareWeights(),
     )  # fmt: skip
     return (*ours, *_registered())
 

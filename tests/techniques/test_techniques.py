@@ -97,6 +97,26 @@ def lstm() -> nn.Module:
     return Lstm().eval()
 
 
+class Words(nn.Module):
+    """A tiny language model whose output layer is tied to its embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(50, 64, padding_idx=0)
+        self.middle = nn.Linear(64, 64)
+        self.out = nn.Linear(64, 50, bias=False)
+        self.out.weight = self.embedding.weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.tanh(self.middle(self.embedding(ids))))
+
+
+def words() -> nn.Module:
+    torch.manual_seed(0)
+    return Words().eval()
+
+
+IDS = torch.arange(24).view(4, 6)
 FLAT, IMAGE, SEQUENCE = torch.randn(16, 64), torch.randn(4, 3, 16, 16), torch.randn(2, 7, 32)
 TOKENS = torch.randn(4, 16, 64)
 
@@ -120,6 +140,14 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("int8-dynamic", lambda: nn.Linear(64, 10).eval(), FLAT, {"backend": "torch.ao"}),
     ("openvino", mlp, FLAT, {"precision": "f32"}),
     ("openvino-int8", cnn, IMAGE, {"precision": "f32"}),
+    ("int8-weight-only", mlp, FLAT, {"compute": "as inputs"}),
+    ("int8-weight-only", mlp, FLAT[:2], {"compute": "bfloat16"}),
+    ("int8-weight-only", lambda: nn.Linear(64, 10).eval(), FLAT, {"group": "32"}),
+    ("int4-weight-only", mlp, FLAT, {"compute": "as inputs"}),
+    ("int4-weight-only", mlp, FLAT, {"weighted": False, "group": "128", "compute": "bfloat16"}),
+    ("int8-embedding", words, IDS, {}),
+    ("int8-embedding", words, IDS, {"bits": "4"}),
+    ("int8-embedding", lambda: nn.EmbeddingBag(40, 33).eval(), IDS, {}),
     ("prune-structured", mlp, FLAT, {"ratio": 0.5}),
     ("prune-structured", cnn, IMAGE, {"ratio": 0.5}),
     ("prune-structured", grouped, TOKENS, {"ratio": 0.5}),
@@ -239,6 +267,12 @@ REFUSALS: list[tuple[str, Any, Any, str]] = [
     ("bf16", nn.ReLU, FLAT, "no parameters"),
     ("channels-last", mlp, FLAT, "no 2-d or 3-d convolution"),
     ("channels-last", lambda: cnn().to(memory_format=torch.channels_last), IMAGE, "already"),
+    ("int8-weight-only", lambda: mlp().train(), FLAT, "train mode"),
+    ("int8-weight-only", lambda: nn.Sequential(nn.Conv2d(3, 4, 1)).eval(), IMAGE, "no Linear layer"),
+    ("int4-weight-only", lambda: mlp().double(), FLAT.double(), "not in float32 or 16 bits"),
+    ("int8-embedding", mlp, FLAT, "no Embedding or EmbeddingBag"),
+    ("int8-embedding", lambda: nn.Embedding(50, 8, max_norm=1.0).eval(), IDS, "writes to its own parameters"),
+    ("fp8", mlp, FLAT, "compute capability 8.9"),
     ("prune-structured", lambda: nn.Linear(64, 10).eval(), FLAT, "fewer than two"),
     ("prune-structured", lambda: nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64), nn.Linear(64, 8)), FLAT, "LayerNorm"),
     ("prune-structured", lambda: nn.Sequential(nn.Linear(64, 4), nn.Linear(4, 4)), FLAT, "too narrow"),
@@ -267,7 +301,8 @@ def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
         "int8-dynamic", "openvino", "openvino-int8", "bf16", "fp16", "channels-last", "fold-batchnorm", "sdpa", "compile",
-        "low-rank", "prune-structured", "prune-depth", "prune-magnitude", "prune-2:4", "share-weights",
+        "int8-weight-only", "int4-weight-only", "int8-embedding", "fp8", "low-rank", "prune-structured", "prune-depth",
+        "prune-magnitude", "prune-2:4", "share-weights",
     ]  # fmt: skip
     for each in jo.techniques():
         assert each.label
