@@ -29,7 +29,7 @@ from jupyter_optim.report import Compiled, Latency
 from jupyter_optim.workload import Workload
 
 _CALLS, _SHORT_CALLS = 3, 10
-_LONGEST_S = 0.3
+_LONGEST_S = 1.0
 _SHORT_S = 0.002
 """Calls shorter than this are recorded more often."""
 _WARM_S = 0.1

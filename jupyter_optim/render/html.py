@@ -132,7 +132,7 @@ def _lines(report: Report) -> Iterator[str]:
     rows = listing(report)
     if rows:
         yield '<table class="jupyter-optim-listing">'
-        yield "<caption>This cell, with the time of each line and of what it calls</caption>"
+        yield "<caption>This cell as it last ran, with the time of each line and of what it calls</caption>"
         yield _head((Column("", "number"), Column("Time", "number"), Column("Share", "number"), Column(""),
                      Column("Code", "code"), Column("Memory", "number")))  # fmt: skip
         yield "<tbody>"

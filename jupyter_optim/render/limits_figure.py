@@ -130,11 +130,10 @@ def _draw_roofline(sheet: Sheet, pens: _Pens, peaks: Peaks, ops: list[Op], frame
     floor = frame.bottom
     for name, peak in sorted(roofs.items(), key=lambda item: item[1]):
         x, y = at(max(low_x, peak / bandwidth), peak)
-        right = at(high_x, peak)[0]
-        sheet.line([(x, y), (right, y)], SOFT, 1.2)
-        # above its roof nothing can lie; labels of roofs close by give way upwards
-        floor = min(y - 4, floor - 13)
-        sheet.text(right - 4, floor, f"{name} {fmt.flop(peak)}/s", pens.small, SOFT, "right")
+        sheet.line([(x, y), (at(high_x, peak)[0], y)], SOFT, 1.2)
+        # left of the roof's end nothing can lie; labels of roofs close by give way upwards
+        floor = min(y + 4, floor - 14)
+        sheet.text(x - 8, floor, f"{name} {fmt.flop(peak)}/s", pens.small, SOFT, "right")
     top = max(roofs.values())
     sheet.line([at(low_x, bandwidth * low_x), at(top / bandwidth, top)], SOFT, 1.2)
     words = f"slope: memory, {fmt.size(bandwidth)}/s; what fits into caches may lie above"

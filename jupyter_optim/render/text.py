@@ -108,7 +108,7 @@ def _lines(report: Report, width: int) -> Iterator[list[str]]:
     sampled = (
         " (in part estimated)" if any(row.cost is not None and row.cost.estimated for row in rows) else ""
     )
-    yield [f"This cell, with the time of each line{sampled}", *(_listed(row) for row in rows)]
+    yield [f"This cell as it last ran, with the time of each line{sampled}", *(_listed(row) for row in rows)]
     listed = set(in_cell(report))
     elsewhere = [line for line in report.lines if line not in listed]
     yield from _tables(width, line_table(elsewhere, _ROWS, "Hot lines elsewhere"))

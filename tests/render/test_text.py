@@ -100,7 +100,7 @@ def test_a_remedy_that_would_be_slower_is_called_so():
 def test_the_cell_is_listed_with_the_time_of_each_line():
     report = samples.bert()
     text = to_text(report, 120).splitlines()
-    start = text.index("This cell, with the time of each line")
+    start = text.index("This cell as it last ran, with the time of each line")
     listed = text[start + 1 : start + 1 + len(report.cell.splitlines())]
     assert [line.split()[0] for line in listed] == [str(number) for number in range(1, len(listed) + 1)]
     hot = next(line for line in listed if line.split()[0] == "10")
