@@ -314,6 +314,31 @@ def test_cancel_while_it_quantizes_leaves_the_model_as_it_was() -> None:
     assert session.history == ()
 
 
+class WithLoss(nn.Module):
+    """Has an op that OpenVINO converts from an exported program alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(16, 4)
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = self.fc(x)
+        return nn.functional.cross_entropy(scores, labels), scores
+
+
+def test_what_a_trace_cannot_carry_goes_by_export() -> None:
+    torch.manual_seed(0)
+    model, inputs = WithLoss().eval(), (torch.randn(4, 16), torch.tensor([0, 1, 2, 3]))
+    loss, scores = peek(model, inputs)
+    on_openvino(model, inputs, precision="f32")
+    engine = counted(model)
+    with torch.no_grad():
+        found = model(*inputs)
+    assert engine.answers == 1
+    assert torch.allclose(found[0], loss, atol=1e-4)
+    assert torch.allclose(found[1], scores, atol=1e-4)
+
+
 PROGRAMS = {
     "a crash": ("import os, sys\nsys.stdin.readline()\nos.abort()\n", "crashes on this model (SIGABRT)"),
     "an exit": ("import sys\nsys.stdin.readline()\nsys.exit(3)\n", "crashes on this model (exit status 3)"),

@@ -58,12 +58,23 @@ def converted(call: FlatCall, tensors: list[torch.Tensor]) -> Any:
         Exception: whatever tracing or the conversion raises.
     """
     with quiet(), torch.no_grad():
-        model = openvino().convert_model(call, example_input=tuple(tensors))
+        try:
+            model = openvino().convert_model(call, example_input=tuple(tensors))
+        except Exception as error:  # noqa: BLE001 (raised again unless the other way is open)
+            model = _exported(call, tensors, error)
     if len(model.inputs) != len(tensors):
         raise OptimError(
             f"OpenVINO found {len(model.inputs)} inputs where the call has {len(tensors)} tensors: some are not used"
         )
     return model
+
+
+def _exported(call: FlatCall, tensors: list[torch.Tensor], usual: Exception) -> Any:
+    """The graph by way of `torch.export`, which spells some ops in simpler ones (a loss, say); else raises `usual`."""
+    try:
+        return openvino().convert_model(torch.export.export(call, tuple(tensors), strict=False))
+    except Exception:  # noqa: BLE001 (what kept the usual way from working is what to tell)
+        raise usual from None
 
 
 def settings(precision: str) -> dict[str, Any]:
