@@ -41,7 +41,7 @@ class OpenVino(EngineTechnique):
         self, call: ForwardCall, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> list[Form]:
         progress.report("Converting for OpenVINO", None)
-        return _forms(converted(call.flat, call.tensors), call, options, progress)
+        return _forms(_graph(call, subject), call, options, progress)
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return source(facts["word"], int8=False)
@@ -64,7 +64,7 @@ class OpenVinoInt8(EngineTechnique):
         self, call: ForwardCall, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> list[Form]:
         progress.report("Converting for OpenVINO", None)
-        model = converted(call.flat, call.tensors)
+        model = _graph(call, subject).clone()
         attention = any(op.name in _ATTENTION_OPS for op in subject.report.ops)
         return _forms(
             quantized(model, [call.tensors], progress, transformer=attention), call, options, progress
@@ -72,6 +72,10 @@ class OpenVinoInt8(EngineTechnique):
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return source(facts["word"], int8=True)
+
+
+def _graph(call: ForwardCall, subject: Subject) -> Any:
+    return subject.once(("openvino", call.path), lambda: converted(call.flat, call.tensors))
 
 
 def _forms(model: Any, call: ForwardCall, options: Mapping[str, Any], progress: Progress) -> list[Form]:

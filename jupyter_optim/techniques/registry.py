@@ -26,6 +26,7 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.int8_embedding import Int8Embedding  # noqa: PLC0415
     from jupyter_optim.techniques.layout import ChannelsLast  # noqa: PLC0415
     from jupyter_optim.techniques.low_rank import LowRank  # noqa: PLC0415
+    from jupyter_optim.techniques.onnxruntime import OnnxRuntime, OnnxRuntimeInt8  # noqa: PLC0415
     from jupyter_optim.techniques.openvino import OpenVino, OpenVinoInt8  # noqa: PLC0415
     from jupyter_optim.techniques.precision import Bf16, Fp16  # noqa: PLC0415
     from jupyter_optim.techniques.prune_2_4 import Prune24  # noqa: PLC0415
@@ -37,9 +38,9 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.weight_only import Int4WeightOnly, Int8WeightOnly  # noqa: PLC0415
 
     ours = (
-        Int8Dynamic(), OpenVino(), OpenVinoInt8(), Bf16(), Fp16(), ChannelsLast(), FoldBatchNorm(), Sdpa(), Compile(),
-        Int8WeightOnly(), Int4WeightOnly(), Int8Embedding(), Fp8(), LowRank(), PruneStructured(), PruneDepth(),
-        PruneMagnitude(), Prune24(), ShareWeights(),
+        Int8Dynamic(), OpenVino(), OpenVinoInt8(), OnnxRuntime(), OnnxRuntimeInt8(), Bf16(), Fp16(), ChannelsLast(),
+        FoldBatchNorm(), Sdpa(), Compile(), Int8WeightOnly(), Int4WeightOnly(), Int8Embedding(), Fp8(), LowRank(),
+        PruneStructured(), PruneDepth(), PruneMagnitude(), Prune24(), ShareWeights(),
     )  # fmt: skip
     return (*ours, *_registered())
 

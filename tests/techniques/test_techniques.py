@@ -140,6 +140,9 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("int8-dynamic", lambda: nn.Linear(64, 10).eval(), FLAT, {"backend": "torch.ao"}),
     ("openvino", mlp, FLAT, {"precision": "f32"}),
     ("openvino-int8", cnn, IMAGE, {"precision": "f32"}),
+    ("onnxruntime", mlp, FLAT, {}),
+    ("onnxruntime-int8", mlp, FLAT, {"scales": "dynamic"}),
+    ("onnxruntime-int8", cnn, IMAGE, {"scales": "static"}),
     ("int8-weight-only", mlp, FLAT, {"compute": "as inputs"}),
     ("int8-weight-only", mlp, FLAT[:2], {"compute": "bfloat16"}),
     ("int8-weight-only", lambda: nn.Linear(64, 10).eval(), FLAT, {"group": "32"}),
@@ -300,8 +303,8 @@ def test_where_it_does_not_apply_it_says_why(name: str, build: Any, x: torch.Ten
 def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
-        "int8-dynamic", "openvino", "openvino-int8", "bf16", "fp16", "channels-last", "fold-batchnorm", "sdpa", "compile",
-        "int8-weight-only", "int4-weight-only", "int8-embedding", "fp8", "low-rank", "prune-structured", "prune-depth",
+        "int8-dynamic", "openvino", "openvino-int8", "onnxruntime", "onnxruntime-int8", "bf16", "fp16", "channels-last",
+        "fold-batchnorm", "sdpa", "compile", "int8-weight-only", "int4-weight-only", "int8-embedding", "fp8", "low-rank", "prune-structured", "prune-depth",
         "prune-magnitude", "prune-2:4", "share-weights",
     ]  # fmt: skip
     for each in jo.techniques():

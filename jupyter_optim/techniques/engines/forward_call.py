@@ -23,15 +23,17 @@ class ForwardCall:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     outputs: Any
+    path: str = ""
+    """Where the module stands in the model."""
 
     @classmethod
-    def of(cls, module: nn.Module, root: nn.Module, workload: Workload) -> ForwardCall:
-        """The first call of `module` in `workload`, with `root`, of which it is a part, in the model's place.
+    def of(cls, root: nn.Module, workload: Workload, path: str = "") -> ForwardCall:
+        """The first call of a part of `root` in `workload`, with `root` in the model's place.
 
         Raises:
             NotApplicable: there is none.
         """
-        found: list[ForwardCall] = []
+        module, found = root.get_submodule(path), list[ForwardCall]()
         original: Callable[..., Any] = type(module).forward
 
         def noted(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -39,7 +41,7 @@ class ForwardCall:
             outputs = original(self, *args, **kwargs)
             if not found:
                 copied = tree.map_tensors(outputs, lambda tensor: tensor.detach().clone())
-                found.append(cls(module, given, named, copied))
+                found.append(cls(module, given, named, copied, path))
             return outputs
 
         module.__dict__["forward"] = types.MethodType(noted, module)

@@ -76,8 +76,7 @@ class EngineTechnique(Technique):
         """Time the engine on a block that the model repeats, or on the whole model."""
         draft = Draft(subject.model).root
         blocks = _repeated_blocks(subject)
-        part = draft.get_submodule(blocks[0].path) if blocks else draft
-        call = _checked(ForwardCall.of(part, draft, subject.workload))
+        call = _checked(ForwardCall.of(draft, subject.workload, blocks[0].path if blocks else ""))
         options = self.parse_options({})
         workload, share = subject.workload, sum(block.share for block in blocks) or 1.0
         with torch.no_grad(), workload.undisturbed(draft), no_gc():
@@ -88,7 +87,7 @@ class EngineTechnique(Technique):
             ]  # fmt: skip
             if blocks:
                 # what each call of an engine costs by itself is paid once, and not for each block
-                nothing = ForwardCall(_Through(), tuple(tensors), {}, tuple(tensors))
+                nothing = ForwardCall(_Through(), tuple(tensors), {}, tuple(tensors), path="nothing")
                 bare = self.forms(nothing, subject, options, subject.progress)[0][1]()
                 timed.append(lambda: bare.run(tensors))
             before, after, *fixed = [min(each) for each in times_of(timed, workload.device, _CALLS)]
@@ -101,7 +100,7 @@ class EngineTechnique(Technique):
     def transform(
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
-        call = _checked(ForwardCall.of(draft, draft, subject.workload))
+        call = _checked(ForwardCall.of(draft, subject.workload))
         found = _fastest(call, self.forms(call, subject, options, progress), subject)
         key = key_of(call.args, call.kwargs)
         assert key is not None  # _checked has looked
