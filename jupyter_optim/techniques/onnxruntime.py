@@ -28,7 +28,7 @@ class OnnxRuntime(EngineTechnique):
         self, call: ForwardCall, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> list[Form]:
         progress.report("Exporting for ONNX Runtime", None)
-        return [("float32", functools.partial(OnnxRuntimeEngine, _graph(call, subject), progress))]
+        return [Form("float32", functools.partial(OnnxRuntimeEngine, _graph(call, subject), progress))]
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return source(facts["word"])
@@ -55,7 +55,7 @@ class OnnxRuntimeInt8(EngineTechnique):
         progress.report("Exporting for ONNX Runtime", None)
         graph = _graph(call, subject)
         wanted = ("dynamic", "static") if options["scales"] == "auto" else (options["scales"],)
-        return [(word, functools.partial(_engine, graph, call, word, progress)) for word in wanted]
+        return [Form(word, functools.partial(_engine, graph, call, word, progress)) for word in wanted]
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return source(facts["word"])

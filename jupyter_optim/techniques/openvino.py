@@ -10,8 +10,9 @@ from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.engines.forward_call import ForwardCall
 from jupyter_optim.techniques.engines.nncf_quantizer import quantized
 from jupyter_optim.techniques.engines.on_engine import EngineTechnique, Form
-from jupyter_optim.techniques.engines.openvino_engine import PRECISIONS, OpenVinoEngine, converted
+from jupyter_optim.techniques.engines.openvino_engine import PRECISIONS, OpenVinoEngine, converted, settings
 from jupyter_optim.techniques.engines.openvino_source import source
+from jupyter_optim.techniques.engines.trial import tried
 from jupyter_optim.techniques.subject import Subject
 from jupyter_optim.techniques.technique import Option
 
@@ -80,4 +81,11 @@ def _graph(call: ForwardCall, subject: Subject) -> Any:
 
 def _forms(model: Any, call: ForwardCall, options: Mapping[str, Any], progress: Progress) -> list[Form]:
     wanted = PRECISIONS if options["precision"] == "auto" else (options["precision"],)
-    return [(each, functools.partial(OpenVinoEngine, model, each, call.tensors, progress)) for each in wanted]
+    shapes = [tuple(tensor.shape) for tensor in call.tensors]
+    return [
+        Form(
+            each, functools.partial(OpenVinoEngine, model, each, call.tensors, progress),
+            functools.partial(tried, model, call.tensors, settings(each), shapes, progress),
+        )
+        for each in wanted
+    ]  # fmt: skip

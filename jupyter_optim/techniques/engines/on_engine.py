@@ -21,6 +21,7 @@ from jupyter_optim.techniques.engines.extra import missing
 from jupyter_optim.techniques.engines.flat import Frame, key_of
 from jupyter_optim.techniques.engines.forward_call import ForwardCall
 from jupyter_optim.techniques.engines.stand_in import Engine, StandIn, stand_in_
+from jupyter_optim.techniques.engines.trial import Trial
 from jupyter_optim.techniques.precision import floating_dtype
 from jupyter_optim.techniques.rehearse import Prediction, times_of
 from jupyter_optim.techniques.subject import Layer, Subject
@@ -34,8 +35,16 @@ _CLOSE = 1e-3
 
 _ROUNDS, _CALLS = 7, 5
 
-Form = tuple[str, Callable[[], Engine]]
-"""A way to run a call, in a word, and what makes the engine for it."""
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A way to run a call."""
+
+    word: str
+    make: Callable[[], Engine]
+    """Makes the engine for it."""
+    try_elsewhere: Callable[[], Trial] | None = None
+    """Calls it in another process, for an engine that is not asked into this one before somebody wants it."""
 
 
 class EngineTechnique(Technique):
@@ -80,30 +89,31 @@ class EngineTechnique(Technique):
         options = self.parse_options({})
         workload, share = subject.workload, sum(block.share for block in blocks) or 1.0
         with torch.no_grad(), workload.undisturbed(draft), no_gc():
-            engine = _fastest(call, self.forms(call, subject, options, subject.progress), subject).engine
-            tensors, outputs = call.tensors, Frame(call.outputs)
-            timed = [
-                lambda: workload.call(draft, *workload.fresh_inputs()), lambda: outputs.filled(engine.run(tensors))
-            ]  # fmt: skip
+            after = _fastest(
+                call, self.forms(call, subject, options, subject.progress), subject, _trial
+            ).took_s
+            fixed = 0.0
             if blocks:
                 # what each call of an engine costs by itself is paid once, and not for each block
+                tensors = call.tensors
                 nothing = ForwardCall(_Through(), tuple(tensors), {}, tuple(tensors), path="nothing")
-                bare = self.forms(nothing, subject, options, subject.progress)[0][1]()
-                timed.append(lambda: bare.run(tensors))
-            before, after, *fixed = [min(each) for each in times_of(timed, workload.device, _CALLS)]
+                fixed = _trial(nothing, self.forms(nothing, subject, options, subject.progress)[0]).took_s
+            live = [lambda: workload.call(draft, *workload.fresh_inputs())]
+            before = min(times_of(live, workload.device, _CALLS)[0])
         if not blocks:
             return Prediction(before / after, 1.0, "measured on the whole model")
-        own = max(after - fixed[0], 0.05 * after) * len(blocks) / share
+        own = max(after - fixed, 0.05 * after) * len(blocks) / share
         what = f"measured on `{blocks[0].path}`, one of {len(blocks)} alike"
-        return Prediction(before / (own + fixed[0]), 1.0, what)
+        return Prediction(before / (own + fixed), 1.0, what)
 
     def transform(
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
         call = _checked(ForwardCall.of(draft, subject.workload))
-        found = _fastest(call, self.forms(call, subject, options, progress), subject)
+        found = _fastest(call, self.forms(call, subject, options, progress), subject, _try)
         key = key_of(call.args, call.kwargs)
         assert key is not None  # _checked has looked
+        assert found.engine is not None  # it was made here
         stand_in_(draft, StandIn(type(draft).forward, found.engine, draft, key, call.outputs))
         return Change(draft, f"{found.engine.label}, {found.word}", {"word": found.word})
 
@@ -118,36 +128,52 @@ class _Through(nn.Module):
 @dataclass(frozen=True, slots=True)
 class _Tried:
     word: str
-    engine: Engine
+    engine: Engine | None
     drop: float
     """Loss of cosine similarity to the model's own answers."""
     took_s: float
 
 
-def _fastest(call: ForwardCall, forms: list[Form], subject: Subject) -> _Tried:
+def _fastest(
+    call: ForwardCall, forms: list[Form], subject: Subject, look: Callable[[ForwardCall, Form], _Tried]
+) -> _Tried:
     """The fastest form among those that answer closely enough, or else the most exact one."""
-    tried = []
-    for word, make in forms:
+    found = []
+    for form in forms:
         subject.progress.check()
-        tried.append(_try(call, word, make()))
+        found.append(look(call, form))
     close = max(_CLOSE, subject.max_drop.allowed(1.0) / 10)
-    good = [each for each in tried if each.drop <= close]
-    return min(good, key=lambda each: each.took_s) if good else min(tried, key=lambda each: each.drop)
+    good = [each for each in found if each.drop <= close]
+    return min(good, key=lambda each: each.took_s) if good else min(found, key=lambda each: each.drop)
 
 
-def _try(call: ForwardCall, word: str, engine: Engine) -> _Tried:
-    outputs, tensors = Frame(call.outputs), call.tensors
-    found = engine.run(tensors)
-    answers = outputs.filled([each.to(dtype) for each, dtype in zip(found, outputs.dtypes, strict=True)])
-    changed = mismatch(call.outputs, answers)
-    if changed is not None:
-        raise OptimError(f"{engine.label} would change what the model returns: {changed}")
+def _trial(call: ForwardCall, form: Form) -> _Tried:
+    """How a form does, in another process where it can be."""
+    if form.try_elsewhere is None:
+        return _try(call, form)
+    found = form.try_elsewhere()
+    return _Tried(form.word, None, _drop(call, found.outputs), found.seconds)
+
+
+def _try(call: ForwardCall, form: Form) -> _Tried:
+    engine, tensors = form.make(), call.tensors
+    drop = _drop(call, engine.run(tensors))
     times = []
     for _ in range(_ROUNDS):
         began = time.perf_counter()
         engine.run(tensors)
         times.append(time.perf_counter() - began)
-    return _Tried(word, engine, fidelity(call.outputs, answers, MaxDrop(1)).drop, min(times))
+    return _Tried(form.word, engine, drop, min(times))
+
+
+def _drop(call: ForwardCall, found: list[torch.Tensor]) -> float:
+    """Loss of cosine similarity to the model's own answers. Raises `OptimError` if they are of another kind."""
+    outputs = Frame(call.outputs)
+    answers = outputs.filled([each.to(dtype) for each, dtype in zip(found, outputs.dtypes, strict=True)])
+    changed = mismatch(call.outputs, answers)
+    if changed is not None:
+        raise OptimError(f"it would change what the model returns: {changed}")
+    return fidelity(call.outputs, answers, MaxDrop(1)).drop
 
 
 def _checked(call: ForwardCall) -> ForwardCall:

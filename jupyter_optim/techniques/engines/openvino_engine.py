@@ -15,7 +15,7 @@ from jupyter_optim.profiling.trace.annotate import op_range
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.engines.flat import FlatCall
-from jupyter_optim.techniques.engines.trial import survived
+from jupyter_optim.techniques.engines.trial import tried
 
 PRECISIONS = ("bf16", "f32")
 """How OpenVINO computes what is in floating point."""
@@ -123,7 +123,7 @@ class OpenVinoEngine:
     def _request(
         self, tensors: list[torch.Tensor], shapes: list[tuple[int, ...]] | None, progress: Progress
     ) -> Any:
-        survived(self._model, tensors, self._settings, shapes, progress)
+        tried(self._model, tensors, self._settings, shapes, progress)
         model = self._model
         if shapes is not None:
             model = model.clone()

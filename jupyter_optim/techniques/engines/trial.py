@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,7 +35,7 @@ class _Trials:
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
 
-    def ask(self, request: dict[str, Any], progress: Progress) -> dict[str, str]:
+    def ask(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Its answer. Raises `OptimError` if it crashed or took too long, and `Cancelled`."""
         with self._lock:
             process = self._running()
@@ -51,7 +52,7 @@ class _Trials:
                 self.end()
                 raise
             if line:
-                answer: dict[str, str] = json.loads(line)
+                answer: dict[str, Any] = json.loads(line)
                 return answer
             code = process.wait()
             self.end()
@@ -97,11 +98,20 @@ _trials = _Trials()
 os.register_at_fork(after_in_child=_trials.forget)
 
 
-def survived(
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A call of an engine."""
+
+    seconds: float
+    """What a call takes."""
+    outputs: list[torch.Tensor]
+
+
+def tried(
     model: Any, tensors: list[torch.Tensor], settings: dict[str, Any], shapes: list[tuple[int, ...]] | None,
     progress: Progress,
-) -> None:  # fmt: skip
-    """Return if `model` can be compiled and called.
+) -> Trial:  # fmt: skip
+    """Compile and call `model` in that process.
 
     Args:
         model: an `openvino.Model`.
@@ -115,13 +125,15 @@ def survived(
         Cancelled: the user asked for that.
     """
     with tempfile.TemporaryDirectory(prefix="jupyter-optim-") as folder:
-        graph, inputs = Path(folder, "model.xml"), Path(folder, "inputs.npz")
+        graph, inputs, outputs = (Path(folder, name) for name in ("model.xml", "inputs.npz", "outputs.npz"))
         importlib.import_module("openvino").save_model(model, graph, compress_to_fp16=False)
         np.savez(inputs, *[tensor.detach().numpy() for tensor in tensors])
         request = {
-            "model": str(graph), "inputs": str(inputs), "settings": settings,
+            "model": str(graph), "inputs": str(inputs), "outputs": str(outputs), "settings": settings,
             "shapes": None if shapes is None else [list(shape) for shape in shapes],
         }  # fmt: skip
         answer = _trials.ask(request, progress)
-    if "error" in answer:
-        raise OptimError(f"OpenVINO cannot run this model: {answer['error'].splitlines()[0]}")
+        if "error" in answer:
+            raise OptimError(f"OpenVINO cannot run this model: {answer['error'].splitlines()[0]}")
+        with np.load(outputs) as found:
+            return Trial(answer["seconds"], [torch.from_numpy(found[name]) for name in found.files])
