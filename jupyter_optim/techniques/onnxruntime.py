@@ -22,6 +22,7 @@ class OnnxRuntime(EngineTechnique):
     label = "Run on ONNX Runtime"
     risk = "None for the answers beyond rounding; inputs of a new shape are checked against PyTorch first."
     needs = ("onnx", "onnxscript", "onnxruntime")
+    quick = False
     why = "The whole model as one graph of fused kernels, without PyTorch between them."
 
     def forms(
@@ -41,6 +42,7 @@ class OnnxRuntimeInt8(EngineTechnique):
     label = "Run on ONNX Runtime in int8"
     risk = "8-bit weights and activations: answers differ in the second or third digit."
     needs = ("onnx", "onnxscript", "onnxruntime")
+    quick = False
     why = "The whole model as one graph of fused kernels, its products in 8-bit numbers."
     options = (
         Option(

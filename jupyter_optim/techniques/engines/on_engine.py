@@ -56,6 +56,8 @@ class EngineTechnique(Technique):
     """Modules of the extra `engines`."""
     why: ClassVar[str]
     """What it brings, in a sentence."""
+    quick: ClassVar[bool] = True
+    """Whether a conversion is quick enough to predict the gain by one, whenever a model is measured."""
 
     @abstractmethod
     def forms(
@@ -84,6 +86,11 @@ class EngineTechnique(Technique):
     def _rehearsed(self, subject: Subject) -> Prediction:
         """Time the engine on a block that the model repeats, or on the whole model."""
         draft = Draft(subject.model).root
+        if not self.quick:
+            _checked(ForwardCall.of(draft, subject.workload))
+            return Prediction(
+                None, 1.0, "not predicted: to convert it takes seconds, and a click measures it"
+            )
         blocks = _repeated_blocks(subject)
         call = _checked(ForwardCall.of(draft, subject.workload, blocks[0].path if blocks else ""))
         options = self.parse_options({})
