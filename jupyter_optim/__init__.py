@@ -23,22 +23,19 @@ if TYPE_CHECKING:
         Busy,
         Cancelled,
         EvaluateFailed,
-        ExportFailed,
         InvalidInputs,
         InvalidModel,
         InvalidOption,
-        InvalidRecipe,
         InvalidReport,
         MissingExtra,
         NoModelCalled,
         NotApplicable,
         OptimError,
-        TrainFailed,
         UnknownTechnique,
         UnsupportedModel,
     )
     from jupyter_optim.report import Report
-    from jupyter_optim.session import current, load, optimize
+    from jupyter_optim.session import current, optimize
     from jupyter_optim.techniques.registry import techniques
 
     __version__: str
@@ -48,24 +45,20 @@ __all__ = [
     "Cancelled",
     "Comparison",
     "EvaluateFailed",
-    "ExportFailed",
     "InvalidInputs",
     "InvalidModel",
     "InvalidOption",
-    "InvalidRecipe",
     "InvalidReport",
     "MissingExtra",
     "NoModelCalled",
     "NotApplicable",
     "OptimError",
     "Report",
-    "TrainFailed",
     "UnknownTechnique",
     "UnsupportedModel",
     "__version__",
     "compare",
     "current",
-    "load",
     "open_trace",
     "optimize",
     "techniques",
@@ -76,7 +69,6 @@ _HOMES = {
     "Report": "report",
     "compare": "analysis.compare",
     "current": "session",
-    "load": "session",
     "open_trace": "analysis.traces",
     "optimize": "session",
 }

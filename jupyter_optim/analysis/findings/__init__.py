@@ -11,7 +11,6 @@ from jupyter_optim.analysis.findings import (
     gpu,
     machine,
     memory,
-    mode,
     training,
     unseen,
     workload,
@@ -20,7 +19,7 @@ from jupyter_optim.report import Finding, Report
 
 __all__ = ["find"]
 
-_THEMES = (bottlenecks, gpu, compiled, training, unseen, memory, machine, mode, workload)
+_THEMES = (bottlenecks, gpu, compiled, training, unseen, memory, machine, workload)
 
 
 def find(report: Report) -> tuple[Finding, ...]:
