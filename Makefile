@@ -15,10 +15,10 @@ SOURCES := $(wildcard labextension/src/*.ts labextension/src/*/*.ts* labextensio
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint bench clean
+.PHONY: help demo lab test test-full lint bench clean
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 demo: $(EXTENSION) ## run the quickstart notebook; leaves it and an html page in build/
 	$(BIN)/python example_notebooks/run.py --demo
@@ -29,6 +29,10 @@ lab: $(EXTENSION) ## open JupyterLab with the example notebooks
 test: lint ## lint, type checks, import rules, all tests
 	cd labextension && jlpm test
 	$(BIN)/python -m pytest
+
+test-full: lint ## the same, with every technique on every model of the tests
+	cd labextension && jlpm test
+	$(BIN)/python -m pytest --full
 
 lint: $(EXTENSION) ## lint, type checks and import rules alone
 	$(BIN)/ruff check .

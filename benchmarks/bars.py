@@ -18,6 +18,8 @@ import jupyter_optim as jo
 from benchmarks import minilm
 from benchmarks.lines import lines
 from benchmarks.reading import reading
+from benchmarks.recovery import recovery
+from benchmarks.rivals import rivals
 from benchmarks.sums import sums
 from benchmarks.timing import Result, seconds, spread
 from benchmarks.trace_file import trace_file
@@ -228,6 +230,8 @@ BARS: dict[str, Callable[[], Result]] = {
         latency,
         graft,
         int8,
+        recovery,
         predictions,
+        rivals,
     )
 }

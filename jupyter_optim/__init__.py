@@ -23,19 +23,22 @@ if TYPE_CHECKING:
         Busy,
         Cancelled,
         EvaluateFailed,
+        ExportFailed,
         InvalidInputs,
         InvalidModel,
         InvalidOption,
+        InvalidRecipe,
         InvalidReport,
         MissingExtra,
         NoModelCalled,
         NotApplicable,
         OptimError,
+        TrainFailed,
         UnknownTechnique,
         UnsupportedModel,
     )
     from jupyter_optim.report import Report
-    from jupyter_optim.session import current, optimize
+    from jupyter_optim.session import current, load, optimize
     from jupyter_optim.techniques.registry import techniques
 
     __version__: str
@@ -45,20 +48,24 @@ __all__ = [
     "Cancelled",
     "Comparison",
     "EvaluateFailed",
+    "ExportFailed",
     "InvalidInputs",
     "InvalidModel",
     "InvalidOption",
+    "InvalidRecipe",
     "InvalidReport",
     "MissingExtra",
     "NoModelCalled",
     "NotApplicable",
     "OptimError",
     "Report",
+    "TrainFailed",
     "UnknownTechnique",
     "UnsupportedModel",
     "__version__",
     "compare",
     "current",
+    "load",
     "open_trace",
     "optimize",
     "techniques",
@@ -69,6 +76,7 @@ _HOMES = {
     "Report": "report",
     "compare": "analysis.compare",
     "current": "session",
+    "load": "session",
     "open_trace": "analysis.traces",
     "optimize": "session",
 }

@@ -50,6 +50,18 @@ class EvaluateFailed(OptimError):
     """The user's `evaluate` raised, or returned no finite number."""
 
 
+class TrainFailed(OptimError):
+    """The user's `train` raised, or did not train the model that it was given."""
+
+
+class InvalidRecipe(OptimError):
+    """A saved model is broken, of another version, or does not fit the model it is loaded into."""
+
+
+class ExportFailed(OptimError):
+    """The model cannot be written in that format; the message says why."""
+
+
 class Busy(OptimError):
     """Another measurement or change is under way in this process."""
 

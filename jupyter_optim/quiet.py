@@ -8,8 +8,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_TALKATIVE = ("torchao", "torch.utils._pytree", "torch._dynamo", "torch._inductor")
-"""torchao's import logs "Failed to load ..." for GPU libraries and a deprecation of torch's; dynamo logs its limits."""
+_TALKATIVE = (
+    "torchao", "torchao.kernel.intmm", "torch.utils._pytree", "torch._dynamo", "torch._inductor", "torch.onnx", "onnxscript",
+    "onnxscript.optimizer._constant_folding", "onnx_ir",
+)  # fmt: skip
+"""torchao's import logs "Failed to load ..." for GPU libraries and a deprecation of torch's; dynamo logs its limits; the
+export to ONNX what it could not simplify."""
 
 
 @contextmanager

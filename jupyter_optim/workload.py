@@ -129,7 +129,7 @@ class Workload:
                 f"{type(model).__name__} has parameters that are not initialised yet: call it once, which "
                 "gives them their shapes."
             )
-        args, kwargs = _as_call(inputs)
+        args, kwargs = as_call(inputs)
         _check_fit(model, args, kwargs)
         return cls(model, args, kwargs, CallMode.now(model), signatures=(_signature(args, kwargs),))
 
@@ -233,7 +233,8 @@ def checked_model(model: object) -> nn.Module:
     return model
 
 
-def _as_call(inputs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def as_call(inputs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword inputs of a call: of a tensor, a tuple of positional ones, or a dict of keyword ones."""
     if isinstance(inputs, tuple) and not hasattr(inputs, "_fields"):
         return inputs, {}
     if isinstance(inputs, Mapping):

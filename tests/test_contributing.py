@@ -22,31 +22,30 @@ TECHNIQUE, TRIAL = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
 def technique():
     module = types.ModuleType("my_techniques")
     exec(TECHNIQUE, module.__dict__)
-    return module.FoldBatchNorm()
+    return module.MergeLinear()
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    made = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Sequential(nn.Conv2d(8, 4, 1)))
-    made.train()(torch.randn(16, 3, 8, 8))
-    return made.eval()
+    body = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 12, bias=False), nn.Linear(12, 4))
+    return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), body).eval()
 
 
 def test_it_is_a_technique_that_does_what_its_source_says(technique, model):
     from jupyter_optim.techniques.technique import Technique
 
     assert isinstance(technique, Technique)
-    images = torch.randn(2, 3, 8, 8)
-    before = model(images)
+    x = torch.randn(2, 5)
+    before = model(x)
 
     change = technique.transform(copy.deepcopy(model), None, {}, _never_cancelled())
     by_source = copy.deepcopy(model)
     exec(technique.source({}, change.facts), {"model": by_source})
 
     for changed in (change.model, by_source):
-        assert not any(isinstance(module, nn.BatchNorm2d) for module in changed.modules())
-        torch.testing.assert_close(changed(images), before, rtol=1e-4, atol=1e-5)
+        assert sum(isinstance(module, nn.Linear) for module in changed.modules()) == 2
+        torch.testing.assert_close(changed(x), before, rtol=1e-4, atol=1e-5)
 
 
 def test_once_registered_it_is_applied_by_name(tmp_path):
@@ -58,7 +57,7 @@ def test_once_registered_it_is_applied_by_name(tmp_path):
         re.sub(r'\[project\.entry-points\."(.*)"\]', r"[\1]", ENTRY_POINT).replace('"', "")
     )
     (tmp_path / "my_techniques.py").write_text(TECHNIQUE)
-    check = "\nassert step.verdict != 'failed', step.reason\nassert 'fold-batchnorm' in {each.name for each in jo.techniques()}"
+    check = "\nassert step.verdict != 'failed', step.reason\nassert 'merge-linear' in {each.name for each in jo.techniques()}"
 
     done = subprocess.run(
         [sys.executable, "-c", TRIAL + check],

@@ -51,3 +51,35 @@ def test_bf16_is_faster_and_reverts_to_the_bit() -> None:
 def test_what_runs_on_the_cpu_only_says_so() -> None:
     session = jo.optimize(model().eval(), torch.randn(2, 16, 512, device="cuda"))
     assert "CPU only" in session.assessments["int8-dynamic"].reason
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 9), reason="no fp8 arithmetic"
+)
+@pytest.mark.parametrize("granularity", ["tensor", "row"])
+def test_fp8_is_applied_and_undone(granularity: str) -> None:
+    torch.manual_seed(0)
+    live = nn.Sequential(nn.Linear(1024, 4096), nn.GELU(), nn.Linear(4096, 1024)).eval().cuda().bfloat16()
+    x = torch.randn(256, 1024, device="cuda", dtype=torch.bfloat16)
+    with torch.no_grad():
+        before = live(x)
+        session = jo.optimize(live, x)
+        step = session.apply("fp8", keep="always", granularity=granularity)
+        assert step.accepted, step.reason
+        assert step.quality.after > 0.99
+        assert step.size_ratio < 0.6
+        assert live(x).dtype is torch.bfloat16
+        session.undo()
+        assert torch.equal(live(x), before)
+
+
+@pytest.mark.parametrize("name", ["int8-weight-only", "int4-weight-only"])
+def test_weights_packed_on_the_gpu_answer_alike(name: str) -> None:
+    torch.manual_seed(0)
+    live = nn.Sequential(nn.Linear(512, 512), nn.GELU(), nn.Linear(512, 64)).eval().cuda()
+    x = torch.randn(32, 512, device="cuda")
+    with torch.no_grad():
+        step = jo.optimize(live, x).apply(name, keep="always")
+        assert step.accepted, step.reason
+        assert step.quality.after > 0.98
+        assert live(x).device.type == "cuda"

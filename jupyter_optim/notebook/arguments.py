@@ -21,6 +21,8 @@ The cell runs once, as ever. Below it appear the report and a row of controls.
 
 MODEL                the model, where the cell calls more than one: net, or net.encoder
 --evaluate NAME      a function of the model that returns its quality, higher is better
+--train NAME         a function that trains the model it is given: called after pruning, on a draft, before
+                     that is judged
 --max-drop 1%        the largest loss of quality to accept: 0.01 (default) is absolute, 1% is relative.
                      Without --evaluate, quality is the cosine similarity to the answers at first
 --goal GOAL          what to gain: latency (default), memory, size or energy
@@ -46,6 +48,7 @@ class Arguments:
     target: str | None = None
     """The MODEL, or with ``%optimize`` the EXPR, as it was written."""
     evaluate: str | None = None
+    train: str | None = None
     max_drop: float | str | None = None
     goal: Goal = "latency"
     into: str | None = None
@@ -234,6 +237,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
 }
 _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "--evaluate": ("evaluate", _text),
+    "--train": ("train", _text),
     "--max-drop": ("max_drop", _drop),
     "--goal": ("goal", _goal),
     "--into": ("into", _variable),

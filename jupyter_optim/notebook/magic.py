@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _SHELL_NAMES = ("exit", "quit", "open", "get_ipython", "display")
 """Functions that IPython puts into the user's namespace."""
-Evaluate = Callable[..., Any]
+OfModel = Callable[..., Any]
+"""A function of the model: `evaluate`, or `train`."""
 
 
 @magics_class
@@ -80,7 +82,8 @@ class OptimizeMagics(Magics):
         expression = given.target or ""
         with _refusing():
             _check_expression(expression)
-            evaluate = _evaluate(given.evaluate, namespace)
+            evaluate = _function("--evaluate", given.evaluate, namespace)
+            train = _function("--train", given.train, namespace)
         from jupyter_optim.notebook.outcome import present  # noqa: PLC0415 (imports torch)
         from jupyter_optim.session import optimize_expression  # noqa: PLC0415 (imports torch)
 
@@ -93,6 +96,7 @@ class OptimizeMagics(Magics):
                 goal=given.goal,
                 trace_path=given.trace,
                 progress=progress,
+                train=train,
             )
 
         present(self.shell, given, measure, expression)
@@ -100,7 +104,9 @@ class OptimizeMagics(Magics):
     def _optimize_cell(self, given: Arguments, line: str, body: str) -> None:
         namespace = self.shell.user_ns
         with _refusing():
-            model, evaluate = _model(given.target, namespace), _evaluate(given.evaluate, namespace)
+            model = _model(given.target, namespace)
+            evaluate = _function("--evaluate", given.evaluate, namespace)
+            train = _function("--train", given.train, namespace)
         placed = cell.place(self._raw_cell, "%%optimize", line, body)
         program = cell.prepare(self.shell, placed)
         if program is None:
@@ -118,7 +124,8 @@ class OptimizeMagics(Magics):
             return
         # the body may have bound these names to something new
         model = _rebound(_model, given.target, namespace, model)
-        evaluate = _rebound(_evaluate, given.evaluate, namespace, evaluate)
+        evaluate = _rebound(partial(_function, "--evaluate"), given.evaluate, namespace, evaluate)
+        train = _rebound(partial(_function, "--train"), given.train, namespace, train)
 
         def measure(progress: Progress) -> Session:
             return seen.session(
@@ -128,6 +135,7 @@ class OptimizeMagics(Magics):
                 goal=given.goal,
                 trace_path=given.trace,
                 progress=progress,
+                train=train,
             )
 
         present(self.shell, given, measure, "the model" if model is None else type(model).__name__)
@@ -188,16 +196,16 @@ def _model(expression: str | None, namespace: dict[str, Any]) -> nn.Module | Non
     return model
 
 
-def _evaluate(expression: str | None, namespace: dict[str, Any]) -> Evaluate | None:
+def _function(option: str, expression: str | None, namespace: dict[str, Any]) -> OfModel | None:
     if expression is None:
         return None
-    found = _look_up("--evaluate", expression, namespace, callable)
+    found = _look_up(option, expression, namespace, callable)
     if not callable(found):
         raise InvalidOption(
-            f"--evaluate {expression} is a {type(found).__name__}, not a function of the model."
+            f"{option} {expression} is a {type(found).__name__}, not a function of the model."
         )
-    evaluate: Evaluate = found
-    return evaluate
+    function: OfModel = found
+    return function
 
 
 def _look_up(what: str, expression: str, namespace: dict[str, Any], fits: Callable[[Any], bool]) -> Any:

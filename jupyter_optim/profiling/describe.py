@@ -9,6 +9,8 @@ from jupyter_optim.workload import Workload, dtype_name
 
 _NOT_COUNTED = 0.02
 """Time in ops of unknown work that leaves the count of operations as good as whole."""
+_UNCOUNTED = 0.9
+"""Time in such ops that leaves next to nothing to count."""
 
 
 def describe(workload: Workload) -> WorkloadInfo:
@@ -34,6 +36,9 @@ def flops_of(attribution: Attribution) -> Flops:
             total=None, status="unavailable", method="", reason="no shapes of the inputs were recorded"
         )
     unknown = 1 - attribution.counted_share
+    if unknown > _UNCOUNTED or (attribution.flops == 0 and unknown >= _NOT_COUNTED):
+        reason = f"ops with {unknown:.0%} of the time have no formula"
+        return Flops(total=None, status="unavailable", method="", reason=reason)
     return Flops(
         total=attribution.flops, status="measured" if unknown < _NOT_COUNTED else "estimated",
         method="by formulas, from the shapes that the profiler recorded; a multiply-add is two operations",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +26,7 @@ from jupyter_optim.quality import (
     run_evaluate,
 )  # fmt: skip
 from jupyter_optim.report import Goal, Interval, Quality, Verdict
+from jupyter_optim.session.recovery import Train, recover
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.graft import Graft
 from jupyter_optim.techniques.subject import Subject
@@ -66,11 +69,25 @@ class Outcome:
     verdict: Verdict
     outputs: Any
     """The draft's, to be compared with the grafted model's."""
+    build_s: float | None = None
+    """How long the draft took to build, its first call included, where that is worth counting."""
+
+    @property
+    def note(self) -> str:
+        """What was done, and after how many calls the building has paid."""
+        if self.build_s is None:
+            return self.change.note
+        built = f"{self.change.note}; built in {self.build_s:.2g} s"
+        saved_s = (self.timing.before_ms - self.timing.after_ms) / 1e3
+        if self.timing.speedup.low <= 1 or saved_s <= 0:
+            return built
+        return f"{built}, which pays back after {math.ceil(self.build_s / saved_s):,} calls"
 
 
 def attempt(
     technique: Technique, options: Mapping[str, Any], subject: Subject, *, reference: Callable[[], Reference],
     evaluate: Evaluate | None, goal: Goal, progress: Progress,
+    train: Train | None = None,
 ) -> Outcome:  # fmt: skip
     """Change a draft and verify it. The live model is only read.
 
@@ -81,10 +98,18 @@ def attempt(
     before = weights_bytes(live)
     known = reference()
     progress.report(f"{technique.label}: changing a draft", None)
-    draft = Draft(live, weights=technique.weights)
+    trains = train if technique.lossy else None
+    draft = Draft(live, weights=technique.weights if trains is None else "cloned")
+    began = time.perf_counter()
     with _guarded_weights(live):
         change = technique.transform(draft.root, subject, options, progress)
+    build_s = time.perf_counter() - began
     _check_identity(draft, change.model)
+    if trains is not None:
+        seconds = recover(trains, change, live, technique.label, progress)
+        draft.trained = True
+        change.note = f"{change.note}; trained for {seconds:.2g} s afterwards".removeprefix("; ")
+        _check_identity(draft, change.model)
     if change.compiled is not None:
         change.model._compiled_call_impl = compiled_call(change.model, change.compiled)  # noqa: SLF001 (as nn.Module.compile)
     graft = Graft(draft, change.model, compiled=change.compiled)
@@ -92,7 +117,9 @@ def attempt(
         progress.report(f"{technique.label}: comparing answers", None)
         # the live model's own outputs have the structure that must be kept
         now = workload.outputs(live)
+        asked = time.perf_counter()
         outputs = workload.outputs(change.model)
+        build_s += time.perf_counter() - asked
         changed = mismatch(now, outputs)
         if changed is not None:
             raise OptimError(f"it would change what the model returns: {changed}")
@@ -101,7 +128,10 @@ def attempt(
             timing = time_pair(workload, live, change.model, progress)
     size_ratio = weights_bytes(change.model) / before if before else 1.0
     verdict = verdict_of(timing.speedup, size_ratio, quality, goal)
-    return Outcome(change, graft, timing, quality, size_ratio, verdict, outputs)
+    builds = technique.builds or change.compiled is not None
+    return Outcome(
+        change, graft, timing, quality, size_ratio, verdict, outputs, build_s=build_s if builds else None
+    )
 
 
 def judge(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from jupyter_optim.profiling.measure import Measurement
 from jupyter_optim.session.step import Step
+from jupyter_optim.session.structure import ModuleShape
 from jupyter_optim.techniques.graft import Graft, Swapper
 from jupyter_optim.techniques.technique import Assessment
 
@@ -27,6 +28,8 @@ class Applied:
     graft: Graft
     before: State
     after: State
+    structure: tuple[ModuleShape, ...]
+    """Of the model before."""
 
 
 class Changes:
@@ -65,6 +68,11 @@ class Changes:
             self._done[-1].after = state
         self.now = state
 
+    @property
+    def original(self) -> tuple[ModuleShape, ...] | None:
+        """The structure of the model before the first change in place; None if there is none."""
+        return self._done[0].structure if self._done else None
+
     def adopt(self, graft: Graft, verify: Callable[[], None]) -> State:
         """Put a change in, and let `verify` look at the model and set `now`. Returns the state before.
 
@@ -80,10 +88,10 @@ class Changes:
             raise
         return before
 
-    def push(self, step: Step, graft: Graft, before: State) -> None:
+    def push(self, step: Step, graft: Graft, before: State, structure: tuple[ModuleShape, ...]) -> None:
         """A change that was adopted is a step from now on; what was undone cannot be put in on top of it."""
         self._undone.clear()
-        self._done.append(Applied(step, graft, before, self.now))
+        self._done.append(Applied(step, graft, before, self.now, structure))
 
     def undo(self) -> Step | None:
         """Take the last change out. Returns its step, or None if there is none."""

@@ -26,8 +26,12 @@ from jupyter_optim.quality import Evaluate, MaxDrop, fidelity
 from jupyter_optim.report import Goal, Recommendation, Report
 from jupyter_optim.session.attempt import Outcome, Reference, attempt, is_better
 from jupyter_optim.session.changes import Changes, State
+from jupyter_optim.session.export import export_model
+from jupyter_optim.session.keep import save_model
 from jupyter_optim.session.recommend import assessed, checked_goal, first_line, recommended
+from jupyter_optim.session.recovery import Train, advised, trained_source
 from jupyter_optim.session.step import Step, sentence
+from jupyter_optim.session.structure import structure_of
 from jupyter_optim.session.work import WORK
 from jupyter_optim.techniques.graft import Swapper
 from jupyter_optim.techniques.registry import technique as technique_named
@@ -52,8 +56,9 @@ class Session:
     def __init__(
         self, workload: Workload, *, evaluate: Evaluate | None = None, max_drop: float | str = 0.01,
         goal: Goal = "latency", source: Source | None = None, progress: Progress | None = None,
+        train: Train | None = None,
     ) -> None:  # fmt: skip
-        self.configure(evaluate=evaluate, max_drop=max_drop, goal=goal)
+        self.configure(evaluate=evaluate, max_drop=max_drop, goal=goal, train=train)
         self._workload, self._source = workload, source
         self._listeners: list[Listener] = []
         self._progress: Progress | None = None
@@ -75,16 +80,18 @@ class Session:
         return (type(None), ())
 
     def configure(
-        self, *, evaluate: Evaluate | None = None, max_drop: float | str | None = None, goal: str | None = None
+        self, *, evaluate: Evaluate | None = None, max_drop: float | str | None = None, goal: str | None = None,
+        train: Train | None = None,
     ) -> None:  # fmt: skip
-        """Set how changes are judged. Raises `InvalidOption`."""
-        if evaluate is not None and not callable(evaluate):
-            raise InvalidOption(
-                f"evaluate must be a function of the model, and this is {type(evaluate).__name__}."
-            )
+        """Set how changes are judged, and how one that takes something out is made up for. Raises `InvalidOption`."""
+        for name, given in (("evaluate", evaluate), ("train", train)):
+            if given is not None and not callable(given):
+                raise InvalidOption(
+                    f"{name} must be a function of the model, and this is {type(given).__name__}."
+                )
         self._max_drop = MaxDrop.parse(0.01 if max_drop is None else max_drop)
         self._goal: Goal = checked_goal(goal or "latency")
-        self._evaluate = evaluate
+        self._evaluate, self._train = evaluate, train
 
     def remeasure(
         self, workload: Workload, *, source: Source | None = None, progress: Progress | None = None
@@ -200,6 +207,41 @@ class Session:
             return write_trace(
                 self.workload, self._changes.now.measurement.report.latency, Path(path), progress
             )
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the model as it is now into a folder: weights (safetensors) and a recipe (JSON).
+
+        ``jupyter_optim.load(model, path)`` makes a fresh original the same.
+
+        Args:
+            path: a new folder, or one with a saved model, which is replaced.
+
+        Raises:
+            NotApplicable: a change in place cannot be made anew from a file.
+            OptimError: the model cannot be saved without pickle, or the folder cannot be written.
+            Busy: other work is under way.
+        """
+        with self._work("saving"):
+            original = self._changes.original or structure_of(self.model)
+            return save_model(self.model, self._changes.kept, original, path)
+
+    def export(self, path: str | PathLike[str]) -> Path:
+        """Write the model as it is now in a format of others, for inputs like those it was measured on.
+
+        Args:
+            path: ends in ``.onnx``, ``.pt2`` (`torch.export`) or ``.xml`` (OpenVINO, with a ``.bin`` beside it).
+
+        Returns:
+            The file that was written; run there, it answers like the model.
+
+        Raises:
+            InvalidOption: another ending.
+            MissingExtra: a package is not installed; the message has the command.
+            ExportFailed: the model, or a change in place, cannot be written in that format.
+            Busy, Cancelled: as for `apply`.
+        """
+        with self._work("exporting") as progress:
+            return export_model(self.workload, Path(path).expanduser(), self._changes.kept, progress)
 
     def apply(self, name: str, keep: Keep = "if-better", **options: Any) -> Step:
         """Try a technique on a draft, verify it beside the live model, and keep it if it is better.
@@ -323,10 +365,11 @@ class Session:
         try:
             outcome = attempt(
                 chosen, options, self.subject, reference=self._reference_now, evaluate=self._evaluate,
-                goal=self._goal, progress=progress,
+                goal=self._goal, progress=progress, train=self._train,
             )  # fmt: skip
             # before the model is touched: a technique of somebody else's may raise here too
-            code = chosen.source(options, outcome.change.facts)
+            code = trained_source(chosen.source(options, outcome.change.facts), chosen, self._train)
+            structure = structure_of(self.model)
             kept = keep == "always" or is_better(outcome.verdict)
             progress.check()
             before = (
@@ -338,18 +381,21 @@ class Session:
             return failed(str(error))
         except Exception as error:  # noqa: BLE001 (a technique, an engine or a user's forward may raise anything)
             return failed(f"{chosen.label} failed: {first_line(error)}")
+        reason = sentence(
+            outcome.verdict, speedup=outcome.timing.speedup, size_ratio=outcome.size_ratio,
+            quality=outcome.quality, kept=kept, note=outcome.note,
+        )  # fmt: skip
+        if outcome.verdict == "quality lost":
+            reason = advised(reason, chosen, self._train)
         step = Step(
-            chosen.name, chosen.label, options, outcome.verdict,
-            sentence(
-                outcome.verdict, speedup=outcome.timing.speedup, size_ratio=outcome.size_ratio,
-                quality=outcome.quality, kept=kept, note=outcome.change.note,
-            ),
+            chosen.name, chosen.label, options, outcome.verdict, reason,
             accepted=kept, speedup=outcome.timing.speedup, predicted_speedup=assessment.predicted_speedup,
             size_ratio=outcome.size_ratio, quality=outcome.quality, before_ms=outcome.timing.before_ms,
-            after_ms=outcome.timing.after_ms, note=outcome.change.note, code=code,
+            after_ms=outcome.timing.after_ms, note=outcome.note, code=code,
+            facts=outcome.change.facts,
         )  # fmt: skip
         if before is not None:
-            self._changes.push(step, outcome.graft, before)
+            self._changes.push(step, outcome.graft, before, structure)
             self._refresh_reference()
         return step
 

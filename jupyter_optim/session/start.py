@@ -16,6 +16,7 @@ from jupyter_optim.progress import Progress
 from jupyter_optim.quality import Evaluate
 from jupyter_optim.report import Goal
 from jupyter_optim.session.recommend import checked_goal
+from jupyter_optim.session.recovery import Train
 from jupyter_optim.session.session import Session
 from jupyter_optim.techniques.graft import CARRIED
 from jupyter_optim.workload import Evaluated, Workload
@@ -26,7 +27,7 @@ _newest: list[Session] = []
 
 def optimize(
     model: nn.Module, inputs: Any, *, evaluate: Evaluate | None = None, max_drop: float | str = 0.01,
-    goal: Goal = "latency",
+    goal: Goal = "latency", train: Train | None = None,
 ) -> Session:  # fmt: skip
     """Measure ``model(inputs)`` and open a session that can change the model.
 
@@ -37,12 +38,15 @@ def optimize(
             cosine similarity to the original's outputs on these inputs.
         max_drop: how much quality a change may cost: 0.01 is absolute, "1%" is relative.
         goal: what recommendations are ordered by, and what counts as better.
+        train: called with a draft after a technique that takes something out of it (pruning), before that is
+            judged: it trains the model that it is given, in place. The live model stays as it is.
 
     Raises:
         InvalidModel, InvalidInputs, InvalidOption: with the reason; nothing was done.
         Busy: other work is under way.
     """
-    return open_session(Workload.of_call(model, inputs), evaluate=evaluate, max_drop=max_drop, goal=goal)
+    workload = Workload.of_call(model, inputs)
+    return open_session(workload, evaluate=evaluate, max_drop=max_drop, goal=goal, train=train)
 
 
 def current() -> Session:
@@ -57,6 +61,7 @@ def current() -> Session:
 def open_session(
     workload: Workload, *, evaluate: Evaluate | None = None, max_drop: float | str | None = None,
     goal: str | None = None, source: Source | None = None, progress: Progress | None = None,
+    train: Train | None = None,
 ) -> Session:  # fmt: skip
     """The session of the workload's model, measured on this workload: the one it has, or a new one.
 
@@ -65,12 +70,12 @@ def open_session(
     model = workload.model
     session = model.__dict__.get(CARRIED)
     if isinstance(session, Session):
-        session.configure(evaluate=evaluate, max_drop=max_drop, goal=goal)
+        session.configure(evaluate=evaluate, max_drop=max_drop, goal=goal, train=train)
         session.remeasure(workload, source=source, progress=progress)
     else:
         session = Session(
             workload, evaluate=evaluate, max_drop=0.01 if max_drop is None else max_drop,
-            goal=checked_goal(goal or "latency"), source=source, progress=progress,
+            goal=checked_goal(goal or "latency"), source=source, progress=progress, train=train,
         )  # fmt: skip
         object.__setattr__(model, CARRIED, session)
     _newest[:] = [session]
@@ -78,21 +83,23 @@ def open_session(
 
 
 def optimize_expression(
-    expression: str, namespace: dict[str, Any], *, model: nn.Module | None = None,
-    evaluate: Evaluate | None = None, max_drop: float | str | None = None, goal: str | None = None,
-    trace_path: Path | None = None, progress: Progress | None = None,
+    expression: str, namespace: dict[str, Any], *, evaluate: Evaluate | None = None,
+    max_drop: float | str | None = None, goal: str | None = None, trace_path: Path | None = None,
+    progress: Progress | None = None, train: Train | None = None,
 ) -> Session:  # fmt: skip
     """Make an expression the workload: it is run as a whole, many times, as by ``%timeit``.
+
+    The model is the one that takes the most time in it.
 
     Args:
         expression: source of a Python expression, such as ``model.generate(ids)``.
         namespace: where it is evaluated.
-        model: the module to optimize; None: the one that takes the most time in it.
         evaluate: as for `optimize`.
         max_drop: as for `optimize`.
         goal: as for `optimize`.
         trace_path: where to leave the Chrome trace, if anywhere.
         progress: told how far the work is.
+        train: as for `optimize`.
 
     Raises:
         InvalidOption: it is no expression.
@@ -105,13 +112,13 @@ def optimize_expression(
         raise InvalidOption(f"{expression.strip()!r} is no Python expression: {error.msg}.") from error
     with Capture() as capture:
         eval(code, namespace)  # noqa: S307 (the user's own line)
-    workload = capture.workload(model, origin="expression", expression=expression.strip())
+    workload = capture.workload(origin="expression", expression=expression.strip())
     names = _names_of(expression, namespace, workload.model)
     if names:
         workload = workload.as_expression(_runner(code, namespace, names, workload.model))
     return open_session(
         workload, evaluate=evaluate, max_drop=max_drop, goal=goal, source=Source(trace_path=trace_path),
-        progress=progress,
+        progress=progress, train=train,
     )  # fmt: skip
 
 

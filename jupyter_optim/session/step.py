@@ -21,6 +21,7 @@ class Step:
         size_ratio: weight bytes after over before.
         quality: what it did to the answers.
         note: what was done, in the technique's own words.
+        facts: what the technique needs to do it again, elsewhere.
         report: the report after this step.
     """
 
@@ -40,6 +41,7 @@ class Step:
     took_s: float = 0.0
     note: str = ""
     code: str = field(default="", repr=False)
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
     report: Report | None = field(default=None, repr=False)
 
     def record(self) -> StepRecord:

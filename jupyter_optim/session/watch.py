@@ -30,6 +30,7 @@ from jupyter_optim.profiling.trace.record import Recorder
 from jupyter_optim.profiling.training.phases import training_of
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import Evaluate
+from jupyter_optim.session.recovery import Train
 from jupyter_optim.session.session import Session
 from jupyter_optim.session.start import open_session
 
@@ -136,7 +137,7 @@ class Watch:
     def session(
         self, model: nn.Module | None = None, *, evaluate: Evaluate | None = None,
         max_drop: float | str | None = None, goal: str | None = None, trace_path: Path | None = None,
-        progress: Progress | None = None,
+        progress: Progress | None = None, train: Train | None = None,
     ) -> Session:  # fmt: skip
         """Measure the model that was called, and open or continue its session.
 
@@ -150,7 +151,13 @@ class Watch:
             cell=self._cell, trace=self._trace, run=lambda: self._run_of(root), trace_path=trace_path
         )
         return open_session(
-            workload, evaluate=evaluate, max_drop=max_drop, goal=goal, source=source, progress=progress
+            workload,
+            evaluate=evaluate,
+            max_drop=max_drop,
+            goal=goal,
+            source=source,
+            progress=progress,
+            train=train,
         )
 
     def _trace(self) -> CellTrace | None:

@@ -10,7 +10,7 @@ from torch import nn
 from jupyter_optim.compiled_call import needs_frame
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.subject import Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique
 
 _FUSIBLE = frozenset(
     [
@@ -65,6 +65,8 @@ class Compile(Technique):
 
     name = "compile"
     family = "engine"
+    rebuilds = "structure"
+    builds = True
     label = "Compile (torch.compile)"
     risk = "None for the answers beyond rounding; the first call, and each new input shape, compiles for seconds."
     options = (
@@ -100,6 +102,9 @@ class Compile(Technique):
         arguments = {} if options["mode"] == "default" else {"mode": options["mode"]}
         facts = {"arguments": arguments, "wrapped": needs_frame(subject.model)}
         return Change(draft, "compiled", facts, compiled=arguments)
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        return Change(draft, "compiled", dict(kept.facts), compiled=dict(kept.facts["arguments"]))
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         arguments = [f"{key}={value!r}" for key, value in facts["arguments"].items()]

@@ -36,6 +36,9 @@ def undraftable(model: nn.Module) -> str | None:
         for wrapper in _WRAPPERS:
             if wrapper in names:
                 return f"{where} is wrapped in {wrapper}: optimize the module inside"
+        engine = getattr(getattr(module.__dict__.get("forward"), "__func__", None), "engine_label", None)
+        if engine is not None:
+            return f"{where} runs on {engine}, which does not follow changes: undo that, apply this, and convert last"
         if module.__dict__.get("_compiled_call_impl") is not None:
             return (
                 f"{where} is compiled, and compiled code does not follow changes: undo `compile`, apply this, "
@@ -57,6 +60,7 @@ class Draft:
         live: the live root.
         root: the draft's root; a technique may put another in its place.
         origin: for each module of the draft as it was made, the live module behind it.
+        trained: it was called in train mode since, which may write buffers without counting it as a write.
     """
 
     def __init__(self, live: nn.Module, *, weights: Weights = "shared") -> None:
@@ -64,6 +68,7 @@ class Draft:
         if reason is not None:
             raise UnsupportedModel(f"This model cannot be changed in place: {reason}.")
         self.live = live
+        self.trained = False
         self.origin: dict[nn.Module, nn.Module] = {}
         self._buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
         memo: dict[int, Any] = {}
@@ -92,7 +97,11 @@ class Draft:
 
     def untouched_buffers(self) -> dict[int, torch.Tensor]:
         """By id of the draft's copy: the live buffer, for each that nobody wrote to or exchanged since."""
-        return {id(copied): live for live, copied in self._buffers if write_count(copied) == 0}
+        return {
+            id(copied): live
+            for live, copied in self._buffers
+            if write_count(copied) == 0 and (not self.trained or torch.equal(live, copied))
+        }
 
 
 def _shell(module: nn.Module) -> nn.Module:

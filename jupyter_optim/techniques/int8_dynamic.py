@@ -21,7 +21,7 @@ from jupyter_optim.techniques.rehearse import Prediction, layer_times, rehearse_
 from jupyter_optim.techniques.replace import replace_modules_
 from jupyter_optim.techniques.sensitivity import Sensitivity, sensitivities
 from jupyter_optim.techniques.subject import Layer, Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique, counted
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique, counted
 
 _KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.LSTM, nn.GRU)
 _QUICKLY_QUANTIZED = 50_000_000
@@ -45,6 +45,7 @@ class Int8Dynamic(Technique):
 
     name = "int8-dynamic"
     family = "quantization"
+    rebuilds = "structure"
     label = "Quantize to int8"
     risk = (
         "8-bit weights and activations: answers differ in the second or third digit. Layers that would lose too much "
@@ -147,6 +148,22 @@ class Int8Dynamic(Technique):
             "recurrent": [layer.path for layer in layers if isinstance(layer.module, nn.RNNBase)],
         }  # fmt: skip
         return Change(draft, note, facts)
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        facts = kept.facts
+        modules = dict(draft.named_modules())
+        layers = {path: modules[path] for path in facts["layers"]}
+        if facts["backend"] == "torchao":
+            _quantize_by_torchao_(draft, frozenset(layers))
+            return Change(draft, compiled={})
+        engine = facts["engine"] if facts["engine"] in engines() else engines()[0]
+        made = {
+            path: _in_bfloat16(module)
+            if path in facts["bfloat16"]
+            else quantized(module, facts["outliers"].get(path), engine)
+            for path, module in layers.items()
+        }
+        return Change(replace_modules_(draft, made))
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return source(facts)

@@ -105,6 +105,20 @@ class Int8Linear(nn.Module):
         """Weights and biases that it holds, `nn.Parameter` or not."""
         return self.in_features * self.out_features + (0 if self.bias is None else self.out_features)
 
+    def pack(self, weight: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """Take other weights.
+
+        Args:
+            weight: int8, shape (out_features, in_features).
+            scales: float64, shape (out_features,).
+            bias: float32, shape (out_features,), or None.
+        """
+        zeros = torch.zeros_like(scales, dtype=torch.long)
+        with warnings.catch_warnings(), kernels_of(self.engine):
+            warnings.simplefilter("ignore")
+            made = torch._make_per_channel_quantized_tensor(weight, scales, zeros, 0)  # noqa: SLF001 (no public way)
+            self.packed = torch.ops.quantized.linear_prepack(made, bias)
+
     def extra_repr(self) -> str:
         kept = "" if self.outliers is None else f", {len(self.outliers)} channels in float32"
         return f"in_features={self.in_features}, out_features={self.out_features}, dtype=qint8{kept}"

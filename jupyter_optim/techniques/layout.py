@@ -13,7 +13,7 @@ from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.rehearse import rehearse_draft
 from jupyter_optim.techniques.subject import Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Technique, counted
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Technique, counted
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -42,6 +42,7 @@ class ChannelsLast(Technique):
 
     name = "channels-last"
     family = "layout"
+    rebuilds = "structure"
     label = "Lay out channels last"
     risk = "None: the same numbers in another order; sums may round differently."
 
@@ -65,6 +66,12 @@ class ChannelsLast(Technique):
     def transform(
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
+        return self._laid_out(draft)
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        return self._laid_out(draft)
+
+    def _laid_out(self, draft: nn.Module) -> Change:
         made: dict[int, nn.Parameter] = {}
         for module in draft.modules():
             for name, parameter in module._parameters.items():

@@ -14,7 +14,7 @@ from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.rehearse import rehearse_draft
 from jupyter_optim.techniques.subject import Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Technique
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Technique
 
 
 class CastInputs:
@@ -69,6 +69,7 @@ def cast_weights_(draft: nn.Module, dtype: torch.dtype) -> None:
 
 class _HalfPrecision(Technique):
     family = "precision"
+    rebuilds = "structure"
     dtype: ClassVar[torch.dtype]
 
     def judge(self, subject: Subject) -> Assessment:
@@ -111,6 +112,12 @@ class _HalfPrecision(Technique):
     def transform(
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
+        return self._halved(draft)
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        return self._halved(draft)
+
+    def _halved(self, draft: nn.Module) -> Change:
         source = floating_dtype(draft)
         if source is None:
             raise NotApplicable("It has no parameters of one floating-point type.")

@@ -10,7 +10,7 @@ from torch import nn
 
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.subject import Layer, Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique
 
 _KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -23,6 +23,8 @@ class PruneMagnitude(Technique):
     label = "Zero small weights"
     risk = "Answers change with the amount; it saves no time by itself, since zeros are multiplied like any number."
     weights = "cloned"
+    lossy = True
+    rebuilds = "structure"
     options = (
         Option(
             "amount", "Fraction of weights", 0.5, low=0.05, high=0.95, step=0.05, help="How many become zero."
@@ -49,21 +51,29 @@ class PruneMagnitude(Technique):
     ) -> Change:
         paths = [layer.path for layer in _layers(subject)]
         modules = dict(draft.named_modules())
-        weights = list(
-            {
-                id(w): w for path in paths if (w := modules[path]._parameters.get("weight")) is not None
-            }.values()
-        )
-        magnitudes = torch.cat([weight.detach().abs().flatten().float() for weight in weights])
+        names = {
+            id(w): (f"{path}.weight".removeprefix("."), w)
+            for path in paths
+            if (w := modules[path]._parameters.get("weight")) is not None
+        }
+        weights = dict(names.values())
+        magnitudes = torch.cat([weight.detach().abs().flatten().float() for weight in weights.values()])
         count = round(options["amount"] * len(magnitudes))  # as torch.nn.utils.prune does
         if count == 0:
             return Change(draft, "no weight is small enough", {"layers": paths})
         threshold = magnitudes.kthvalue(count).values
+        zeros = {}
         with torch.no_grad():
-            for weight in weights:
+            for name, weight in weights.items():
                 progress.check()
-                weight.mul_((weight.abs().float() > threshold).to(weight.dtype))
-        return Change(draft, f"{count:,} of {len(magnitudes):,} weights set to zero", {"layers": paths})
+                kept = weight.abs().float() > threshold
+                weight.mul_(kept.to(weight.dtype))
+                zeros[name] = ~kept
+        note = f"{count:,} of {len(magnitudes):,} weights set to zero"
+        return Change(draft, note, {"layers": paths}, zeros=zeros)
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        return Change(draft)  # the zeros are in the weights
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return f"""\

@@ -1,4 +1,7 @@
-"""`prune-structured`: whole channels are taken out, so that the layers really get smaller."""
+"""`prune-structured`: whole channels are taken out, so that the layers really get smaller.
+
+Of CNNs and MLPs here, by torch-pruning; transformers have a path of their own, in `transformer_pruning`.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +15,30 @@ from jupyter_optim import tree
 from jupyter_optim.errors import NotApplicable
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import mismatch
+from jupyter_optim.techniques.narrowed import narrow_, narrowed
 from jupyter_optim.techniques.rehearse import rehearse_layers
 from jupyter_optim.techniques.subject import Layer, Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique
+from jupyter_optim.techniques.transformer_pruning import prune as transformers
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _PRUNED = (*_CONVOLUTIONS, nn.Linear)
 _HARMLESS = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.PReLU, *_PRUNED,
 )  # fmt: skip
-_ATTENTION_OPS = ("aten::bmm", "aten::baddbmm", "aten::scaled_dot_product_attention")
+_LITTLE = 0.05
 
 
 class PruneStructured(Technique):
-    """Remove the channels of least magnitude, with all that depends on them (torch-pruning; arXiv 2301.12900)."""
+    """Remove channels with all that depends on them (torch-pruning; arXiv 2301.12900), or attention heads."""
 
     name = "prune-structured"
     family = "pruning"
     label = "Prune channels"
     risk = "Without training afterwards, accuracy drops with the ratio: give `evaluate`, and start small."
     weights = "cloned"
+    lossy = True
+    rebuilds = "structure"
     options = (
         Option("ratio", "Fraction of channels", 0.3, low=0.05, high=0.9, step=0.05, help="Of each layer."),
         Option(
@@ -43,9 +50,23 @@ class PruneStructured(Technique):
             step=1,
             help="What vector units like: 8 or 16.",
         ),
-    )
+        Option(
+            "importance", "By", "auto", choices=("auto", "magnitude", "activation", "taylor"),
+            help="auto: magnitude in CNNs and MLPs; in transformers, what a channel does on this run's inputs. "
+            "taylor needs a model that returns its loss.",
+        ),
+        Option(
+            "parts", "Of a transformer", "all", choices=("all", "feed-forward", "heads"), help="What is cut."
+        ),
+        Option(
+            "refit", "Refit", True,
+            help="Fit the layer behind to its former outputs, on this run's inputs (transformers, by activation).",
+        ),
+    )  # fmt: skip
 
     def judge(self, subject: Subject) -> Assessment:
+        if subject.obstacle is None and self._is_transformer(subject):
+            return transformers.assess(subject, self.parse_options({}))
         reason = subject.obstacle or self._obstacle(subject)
         if reason is not None:
             return Assessment(applies=False, reason=reason)
@@ -66,24 +87,41 @@ class PruneStructured(Technique):
             scale_rest=options["ratio"],
         )  # fmt: skip
         kept = 1 - options["ratio"]
+        told = self._told_of_little(subject, layers, kept_whole, options)
         return Assessment(
             applies=True,
-            reason=f"{len(layers)} layers lose {options['ratio']:.0%} of their channels, and so about half of their work.",
+            reason=f"{len(layers)} layers lose {options['ratio']:.0%} of their channels, and so about half of their work.{told}",
             covers_share=prediction.covers_share, predicted_speedup=prediction.speedup,
             predicted_size_ratio=kept * kept, method=prediction.method,
         )  # fmt: skip
+
+    def _told_of_little(
+        self, subject: Subject, layers: list[Layer], kept_whole: list[nn.Module], options: Mapping[str, Any]
+    ) -> str:
+        """That taking out few channels is slower, where it is: odd widths cost more than they save."""
+        few = {**options, "ratio": _LITTLE}
+        if all(_rounded(_width(layer.module), few) >= _width(layer.module) for layer in layers):
+            return f" {_LITTLE:.0%} would be nothing, rounded to {options['round_to']}."
+        little = rehearse_layers(
+            subject, layers, lambda module, layer: _thinner(module, few, head=layer.module in kept_whole),
+            scale_rest=_LITTLE,
+        ).speedup  # fmt: skip
+        if little is None or little >= 1:
+            return ""
+        return f" Only {_LITTLE:.0%} would be slower ({little:.2f}x): widths that the kernels like less."
+
+    def _is_transformer(self, subject: Subject) -> bool:
+        """Whether its blocks are cut one by one: it has attention, or else what torch-pruning cannot follow."""
+        return transformers.has_parts(subject) and (
+            transformers.attends(subject) or self._obstacle(subject) is not None
+        )
 
     def _obstacle(self, subject: Subject) -> str | None:
         kinds = (_kind_obstacle(path, module) for path, module in subject.modules.items())
         reason = next((each for each in kinds if each is not None), None)
         if reason is not None:
             return reason
-        attention = [op.name for op in subject.report.ops if op.name in _ATTENTION_OPS]
         repeated = [layer.path for layer in subject.layers(_PRUNED) if layer.calls > 1]
-        if attention:
-            return (
-                f"it computes attention ({attention[0]}): channels are pruned in CNNs and MLPs only, so far"
-            )
         if repeated:
             return f"`{repeated[0]}` is used more than once in a call"
         if len(subject.layers(_PRUNED)) < 2:
@@ -95,6 +133,17 @@ class PruneStructured(Technique):
         return None
 
     def transform(
+        self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
+    ) -> Change:
+        if self._is_transformer(subject):
+            return transformers.prune(draft, subject, options, progress)
+        if options["importance"] not in ("auto", "magnitude"):
+            raise NotApplicable(
+                f"importance={options['importance']!r} is for transformers; channels of CNNs and MLPs go by magnitude."
+            )
+        return self._by_torch_pruning(draft, subject, options, progress)
+
+    def _by_torch_pruning(
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
         import torch_pruning  # noqa: PLC0415 (needed here only)
@@ -135,10 +184,19 @@ class PruneStructured(Technique):
                 f"{options['round_to']}, is none. Choose a larger ratio or a smaller rounding."
             )
         names = {module: path for path, module in modules.items()}
-        facts = {"ignored": [names[module] for module in ignored]}
+        facts = {"ignored": [names[module] for module in ignored], "layers": narrowed(subject.model, draft)}
         return Change(draft, f"{1 - after / before:.0%} of the parameters taken out", facts)
 
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        if kept.facts.get("transformer"):
+            return transformers.rebuild(draft, kept.facts)
+        narrow_(draft, kept.facts["layers"])
+        return Change(draft)
+
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+        if facts.get("transformer"):
+            code: str = facts["transformer"]
+            return code
         return f"""\
 import torch_pruning as tp
 
@@ -158,7 +216,7 @@ pruner.step()
 def _kind_obstacle(path: str, module: nn.Module) -> str | None:
     """Why channels next to this module cannot be taken out, or None."""
     if list(module.parameters(recurse=False)) and type(module) not in _HARMLESS:
-        return f"`{path}` is a {type(module).__name__}: channels are pruned in CNNs and MLPs only, so far"
+        return f"`{path}` is a {type(module).__name__}: channels next to it cannot be taken out"
     if isinstance(module.__dict__.get("weight"), torch.Tensor):
         return f"the weights of `{path}` are made by a hook (weight norm, or a pruning mask)"
     if isinstance(module, _CONVOLUTIONS) and module.groups not in (1, module.in_channels):

@@ -20,13 +20,28 @@ def techniques() -> tuple[Technique, ...]:
         OptimError: an installed package registers what is no technique.
     """
     from jupyter_optim.techniques.compile import Compile  # noqa: PLC0415 (they import torch)
+    from jupyter_optim.techniques.fold_batchnorm import FoldBatchNorm  # noqa: PLC0415
+    from jupyter_optim.techniques.fp8 import Fp8  # noqa: PLC0415
     from jupyter_optim.techniques.int8_dynamic import Int8Dynamic  # noqa: PLC0415
+    from jupyter_optim.techniques.int8_embedding import Int8Embedding  # noqa: PLC0415
     from jupyter_optim.techniques.layout import ChannelsLast  # noqa: PLC0415
+    from jupyter_optim.techniques.low_rank import LowRank  # noqa: PLC0415
+    from jupyter_optim.techniques.onnxruntime import OnnxRuntime, OnnxRuntimeInt8  # noqa: PLC0415
+    from jupyter_optim.techniques.openvino import OpenVino, OpenVinoInt8  # noqa: PLC0415
     from jupyter_optim.techniques.precision import Bf16, Fp16  # noqa: PLC0415
+    from jupyter_optim.techniques.prune_2_4 import Prune24  # noqa: PLC0415
+    from jupyter_optim.techniques.prune_depth import PruneDepth  # noqa: PLC0415
     from jupyter_optim.techniques.prune_magnitude import PruneMagnitude  # noqa: PLC0415
     from jupyter_optim.techniques.prune_structured import PruneStructured  # noqa: PLC0415
+    from jupyter_optim.techniques.sdpa import Sdpa  # noqa: PLC0415
+    from jupyter_optim.techniques.share_weights import ShareWeights  # noqa: PLC0415
+    from jupyter_optim.techniques.weight_only import Int4WeightOnly, Int8WeightOnly  # noqa: PLC0415
 
-    ours = (Int8Dynamic(), Bf16(), Fp16(), ChannelsLast(), Compile(), PruneStructured(), PruneMagnitude())
+    ours = (
+        Int8Dynamic(), OpenVino(), OpenVinoInt8(), OnnxRuntime(), OnnxRuntimeInt8(), Bf16(), Fp16(), ChannelsLast(),
+        FoldBatchNorm(), Sdpa(), Compile(), Int8WeightOnly(), Int4WeightOnly(), Int8Embedding(), Fp8(), LowRank(),
+        PruneStructured(), PruneDepth(), PruneMagnitude(), Prune24(), ShareWeights(),
+    )  # fmt: skip
     return (*ours, *_registered())
 
 

@@ -6,8 +6,9 @@ A prediction costs a few calls. It is measured on the real shapes, and the rest 
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from jupyter_optim.profiling.latency import no_gc, synchronizer
 from jupyter_optim.techniques.subject import Layer, Subject, sample_inputs
 
 _BLOCK_S = 0.004
+_LONG_BLOCK_S = 0.05
 _ROUNDS = 3
 _SLOW_S = 0.05
 """A call this long evicts its own weights: a first call costs no more than the next."""
@@ -77,28 +79,46 @@ def _layer_ratio(layer: Layer, changed: Callable[[nn.Module, Layer], nn.Module |
         return None
     with torch.no_grad(), no_gc():
         try:
-            return _ratio(lambda: layer.module(*inputs), lambda: other(*inputs), inputs[0].device)
+            return ratio_of(lambda: layer.module(*inputs), lambda: other(*inputs), inputs[0].device)
         except (RuntimeError, NotImplementedError, TypeError):
             return None  # a shape or type that the changed form does not take
 
 
-def _ratio(before: Callable[[], object], after: Callable[[], object], device: torch.device) -> float:
+def ratio_of(before: Callable[[], object], after: Callable[[], object], device: torch.device) -> float:
+    """Time of `before` over that of `after`: the median over rounds, in turn."""
+    times = times_of([before, after], device)
+    ratio: float = statistics.median(a / b for a, b in zip(*times, strict=True))
+    return ratio
+
+
+def times_of(
+    calls: Sequence[Callable[[], object]], device: torch.device, fewest: int = 1
+) -> list[list[float]]:
+    """Seconds that each of `calls` takes, round by round, in turn.
+
+    Args:
+        calls: what is timed.
+        device: where they compute.
+        fewest: calls in a block, at least, unless they are long; the first one of a block, which finds its weights
+            evicted, is not timed.
+    """
     synchronize = synchronizer(device)
 
-    def block(call: Callable[[], object], calls: int) -> float:
+    def block(call: Callable[[], object], number: int) -> float:
         call()
         synchronize()
         began = time.perf_counter()
-        for _ in range(calls):
+        for _ in range(number):
             call()
         synchronize()
-        return (time.perf_counter() - began) / calls
+        return (time.perf_counter() - began) / number
 
-    block(before, 1)
-    block(after, 1)
-    calls = [max(1, int(_BLOCK_S / max(1e-7, block(call, 1)))) for call in (before, after)]
-    ratios = sorted(block(before, calls[0]) / block(after, calls[1]) for _ in range(_ROUNDS))
-    return ratios[_ROUNDS // 2]
+    for call in calls:
+        block(call, 1)
+    usual = [max(1e-7, block(call, 1)) for call in calls]
+    numbers = [max(1, int(_BLOCK_S / each), min(fewest, int(_LONG_BLOCK_S / each))) for each in usual]
+    rounds = [[block(call, n) for call, n in zip(calls, numbers, strict=True)] for _ in range(_ROUNDS)]
+    return [list(times) for times in zip(*rounds, strict=True)]
 
 
 def rehearse_draft(subject: Subject, draft: nn.Module) -> Prediction:

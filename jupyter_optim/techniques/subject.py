@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -16,6 +16,8 @@ from jupyter_optim.quality import MaxDrop
 from jupyter_optim.report import Report
 from jupyter_optim.techniques.draft import undraftable
 from jupyter_optim.workload import Workload
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Subject:
     judged_by_user: bool
     """Whether the user gave an `evaluate`."""
     progress: Progress = field(default_factory=Progress)
+    memo: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
+    """What techniques that are judged one after another need not make twice."""
 
     @cached_property
     def obstacle(self) -> str | None:
@@ -63,6 +67,13 @@ class Subject:
         if self.workload.writes_parameters:
             return "its forward writes to its own parameters, so a draft cannot share them"
         return None
+
+    def once(self, key: tuple[str, ...], make: Callable[[], _T]) -> _T:
+        """What `make` returns, made at the first call with this key."""
+        if key not in self.memo:
+            self.memo[key] = make()
+        made: _T = self.memo[key]
+        return made
 
     @property
     def training(self) -> bool:

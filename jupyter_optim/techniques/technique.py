@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from jupyter_optim.errors import InvalidOption, nearest
+from jupyter_optim.errors import InvalidOption, NotApplicable, nearest
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from jupyter_optim.progress import Progress
     from jupyter_optim.techniques.subject import Subject
 
 Weights = Literal["shared", "cloned"]
+Rebuilds = Literal["never", "structure", "afterwards"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,22 @@ class Change:
     """What was done, in words, for the history: ``36 Linear layers, torch.ao``."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What `Technique.source` needs to write the same change as plain PyTorch."""
+    zeros: dict[str, torch.Tensor] = field(default_factory=dict)
+    """By name of a parameter, where it was set to zero (bool, in its shape): training must leave those."""
     compiled: dict[str, Any] | None = None
     """Arguments of `torch.compile` if the model is to be compiled; compiled code belongs to one module object,
     so the draft and the live model are each compiled by whoever timed or grafts them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A step that was saved: what a technique needs to make its structure anew, without the original inputs."""
+
+    options: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    """`Change.facts` of the step, as they came back from JSON."""
+    inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    """Positional and keyword inputs for an example call, where the user gave any."""
 
 
 class Technique(ABC):
@@ -118,6 +133,12 @@ class Technique(ABC):
     options: ClassVar[tuple[Option, ...]] = ()
     weights: ClassVar[Weights] = "shared"
     """``cloned`` for a technique that writes weights in place."""
+    rebuilds: ClassVar[Rebuilds] = "never"
+    """Whether `rebuild` makes the structure anew for weights to be put into, or from a model that has its weights."""
+    lossy: ClassVar[bool] = False
+    """Whether it takes something out that training afterwards can make up for."""
+    builds: ClassVar[bool] = False
+    """Whether its work is worth counting against the calls that it makes faster: a compilation, a conversion."""
 
     @abstractmethod
     def judge(self, subject: Subject) -> Assessment:
@@ -128,6 +149,19 @@ class Technique(ABC):
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
         """Change `draft` freely and return what came of it; the live model is out of reach."""
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        """Give `draft`, an original of the same class, the structure that `transform` once gave to another one.
+
+        Neither inputs nor the right weights are there yet: those are put in afterwards, into whatever tensors the
+        structure has. A technique with `rebuilds` = "afterwards" is called once they are in.
+        `Change.facts` of a technique that can do this are plain numbers, text, lists and dicts: they go through JSON.
+
+        Raises:
+            NotApplicable: it cannot, or not without inputs.
+            Exception: `kept` does not fit the draft; the caller makes a sentence of it.
+        """
+        raise NotApplicable(f"{self.label} cannot be made anew from a file.")
 
     @abstractmethod
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:

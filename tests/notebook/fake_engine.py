@@ -96,6 +96,7 @@ class Session:
     goal: str = "latency"
     max_drop: object = None
     evaluate: object = None
+    train: object = None
     baseline: data.Report = field(default_factory=sample_report)
     reported: list | None = None
     latest: data.Report | None = None
@@ -263,10 +264,20 @@ class Watch:
     def __exit__(self, *_):
         Watch.after()
 
-    def session(self, model=None, *, evaluate=None, max_drop=None, goal=None, trace_path=None, progress=None):
+    def session(
+        self,
+        model=None,
+        *,
+        evaluate=None,
+        max_drop=None,
+        goal=None,
+        trace_path=None,
+        progress=None,
+        train=None,
+    ):
         progress.report("timing", 0.5)
         Watch.during()
-        session = Session(nn.Linear(2, 2) if model is None else model, goal, max_drop, evaluate)
+        session = Session(nn.Linear(2, 2) if model is None else model, goal, max_drop, evaluate, train)
         Watch.sessions = [session]
         return session
 
@@ -287,12 +298,12 @@ def install():
         evaluate=None,
         max_drop=None,
         goal=None,
-        model=None,
         trace_path=None,
         progress=None,
+        train=None,
     ):
         eval(compile(expression, "<%optimize>", "eval"), namespace)
-        made = Session(nn.Linear(2, 2), goal, max_drop, evaluate)
+        made = Session(nn.Linear(2, 2), goal, max_drop, evaluate, train)
         made.expression = expression
         Watch.sessions = [made]
         return made

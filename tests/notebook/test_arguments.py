@@ -23,6 +23,7 @@ from jupyter_optim.notebook.arguments import Arguments, parse
             "net --evaluate=accuracy --max-drop 1%",
             Arguments(target="net", evaluate="accuracy", max_drop="1%"),
         ),
+        ("--train fit net", Arguments(target="net", train="fit")),
         ("--max-drop 0.02 --goal size", Arguments(max_drop=0.02, goal="size")),
         ("--into kept --no-lines", Arguments(into="kept", lines=False)),
         ("net  # the small one", Arguments(target="net")),
@@ -103,6 +104,7 @@ def test_keeps_the_expression_as_written(line, target):
         ("--save nowhere/at/all.html", "there is no folder nowhere/at"),
         ("--evaluate", "needs a value"),
         ("--evaluate --quiet", "needs a value"),
+        ("--train", "needs a value"),
         ("a b", "Give one model, not 2 (a, b)"),
     ],
 )

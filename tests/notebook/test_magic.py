@@ -31,6 +31,7 @@ def test_shows_the_report_and_apart_from_it_the_controls(faked):
         ("nn.Linear", "nn.Linear is a class of models; give a model made from it."),
         ("net.encoder", "'Sequential' object has no attribute 'encoder'"),
         ("--evaluate x", "--evaluate x is a Tensor, not a function of the model."),
+        ("--train x", "--train x is a Tensor, not a function of the model."),
         ("--evaluate acuracy", "name 'acuracy' is not defined. Defined before this cell: accuracy"),
         ("--max-drop lots", "give a number such as 0.01"),
         ("--gaol size", "did you mean --goal?"),
@@ -48,9 +49,16 @@ def test_refuses_bad_input_before_the_body_runs(faked, line, said):
     assert faked.run("ran_it").result == "False"
 
 
-def test_model_and_evaluate_may_be_bound_anew_by_the_body(faked):
-    faked.run("%%optimize net --evaluate net.forward --into kept\nnet = nn.Linear(2, 2)")
-    assert faked.run("kept.model is net, kept.evaluate == net.forward").result == "(True, True)"
+def test_model_and_functions_of_it_may_be_bound_anew_by_the_body(faked):
+    faked.run("%%optimize net --evaluate net.forward --train net.forward --into kept\nnet = nn.Linear(2, 2)")
+    asked = "kept.model is net, kept.evaluate == net.forward, kept.train == net.forward"
+    assert faked.run(asked).result == "(True, True, True)"
+
+
+def test_train_reaches_the_session_of_an_expression(faked):
+    faked.run("def fit(model): pass")
+    faked.run("%optimize --train fit --into kept net(x)")
+    assert faked.run("kept.train is fit").result == "True"
 
 
 def test_options_reach_the_session(faked):

@@ -14,6 +14,8 @@ from torch import nn
 
 import jupyter_optim as jo
 from jupyter_optim.techniques.technique import Option
+from tests.techniques.blocks import encoder, fused, grouped
+from tests.zoo import named
 from tests.zoo.timings import short_timings
 
 
@@ -30,6 +32,32 @@ def cnn() -> nn.Module:
         nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10),
     ).eval()  # fmt: skip
+
+
+def norms_everywhere() -> nn.Module:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(8)
+    model = nn.Sequential(
+        nn.ConvTranspose2d(3, 8, 2, stride=2), norm, nn.ReLU(), nn.Conv2d(8, 8, 3), norm, nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, 5, bias=False), nn.BatchNorm1d(5, affine=False),
+    )  # fmt: skip
+    for each in model.modules():
+        if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d):
+            each.running_mean.normal_()
+            each.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+def twins() -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)).eval()
+    model[2].load_state_dict(model[0].state_dict())
+    return model
+
+
+def pointwise() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 1), nn.ReLU()).eval()
 
 
 class Lstm(nn.Module):
@@ -69,21 +97,73 @@ def lstm() -> nn.Module:
     return Lstm().eval()
 
 
+class Words(nn.Module):
+    """A tiny language model whose output layer is tied to its embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(50, 64, padding_idx=0)
+        self.middle = nn.Linear(64, 64)
+        self.out = nn.Linear(64, 50, bias=False)
+        self.out.weight = self.embedding.weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.tanh(self.middle(self.embedding(ids))))
+
+
+def words() -> nn.Module:
+    torch.manual_seed(0)
+    return Words().eval()
+
+
+IDS = torch.arange(24).view(4, 6)
 FLAT, IMAGE, SEQUENCE = torch.randn(16, 64), torch.randn(4, 3, 16, 16), torch.randn(2, 7, 32)
+TOKENS = torch.randn(4, 16, 64)
 
 SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("bf16", mlp, FLAT, {}),
     ("fp16", mlp, FLAT, {}),
     ("channels-last", cnn, IMAGE, {}),
+    ("fold-batchnorm", cnn, IMAGE, {}),
+    ("fold-batchnorm", norms_everywhere, IMAGE, {}),
+    (
+        "sdpa",
+        lambda: nn.Sequential(*(named("hand-written-attention").build()[0] for _ in range(2))).eval(),
+        torch.randn(2, 9, 64),
+        {},
+    ),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao"}),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "sensitive": "outliers", "max_drop": 0.0}),
     ("int8-dynamic", mlp, FLAT, {"backend": "torch.ao", "sensitive": "bfloat16", "max_drop": 0.0}),
     ("int8-dynamic", outliers, torch.randn(32, 128), {"backend": "torch.ao", "sensitive": "bfloat16"}),
     ("int8-dynamic", lstm, SEQUENCE, {"backend": "torch.ao"}),
     ("int8-dynamic", lambda: nn.Linear(64, 10).eval(), FLAT, {"backend": "torch.ao"}),
+    ("openvino", mlp, FLAT, {"precision": "f32"}),
+    ("openvino-int8", cnn, IMAGE, {"precision": "f32"}),
+    ("onnxruntime", mlp, FLAT, {}),
+    ("onnxruntime-int8", mlp, FLAT, {"scales": "dynamic"}),
+    ("onnxruntime-int8", cnn, IMAGE, {"scales": "static"}),
+    ("int8-weight-only", mlp, FLAT, {"compute": "as inputs"}),
+    ("int8-weight-only", mlp, FLAT[:2], {"compute": "bfloat16"}),
+    ("int8-weight-only", lambda: nn.Linear(64, 10).eval(), FLAT, {"group": "32"}),
+    ("int4-weight-only", mlp, FLAT, {"compute": "as inputs"}),
+    ("int4-weight-only", mlp, FLAT, {"weighted": False, "group": "128", "compute": "bfloat16"}),
+    ("int8-embedding", words, IDS, {}),
+    ("int8-embedding", words, IDS, {"bits": "4"}),
+    ("int8-embedding", lambda: nn.EmbeddingBag(40, 33).eval(), IDS, {}),
     ("prune-structured", mlp, FLAT, {"ratio": 0.5}),
     ("prune-structured", cnn, IMAGE, {"ratio": 0.5}),
+    ("prune-structured", grouped, TOKENS, {"ratio": 0.5}),
+    ("prune-structured", fused, TOKENS, {"ratio": 0.5, "refit": False}),
+    ("prune-structured", encoder, TOKENS, {"ratio": 0.5, "importance": "magnitude"}),
+    ("prune-depth", encoder, TOKENS, {"blocks": 2}),
+    ("prune-2:4", mlp, FLAT, {}),
+    ("prune-2:4", mlp, FLAT, {"by": "weights"}),
+    ("share-weights", twins, FLAT, {"bits": 3}),
     ("prune-magnitude", mlp, FLAT, {"amount": 0.3}),
+    ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "round_to": 4}),
+    ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "directions": "weights"}),
+    ("low-rank", pointwise, IMAGE, {"energy": 0.7, "where": "smaller", "round_to": 4}),
     ("compile", lambda: nn.Sequential(nn.Linear(64, 8), nn.ReLU()).eval(), FLAT, {}),
 ]
 
@@ -190,11 +270,19 @@ REFUSALS: list[tuple[str, Any, Any, str]] = [
     ("bf16", nn.ReLU, FLAT, "no parameters"),
     ("channels-last", mlp, FLAT, "no 2-d or 3-d convolution"),
     ("channels-last", lambda: cnn().to(memory_format=torch.channels_last), IMAGE, "already"),
+    ("int8-weight-only", lambda: mlp().train(), FLAT, "train mode"),
+    ("int8-weight-only", lambda: nn.Sequential(nn.Conv2d(3, 4, 1)).eval(), IMAGE, "no Linear layer"),
+    ("int4-weight-only", lambda: mlp().double(), FLAT.double(), "not in float32 or 16 bits"),
+    ("int8-embedding", mlp, FLAT, "no Embedding or EmbeddingBag"),
+    ("int8-embedding", lambda: nn.Embedding(50, 8, max_norm=1.0).eval(), IDS, "writes to its own parameters"),
+    ("fp8", mlp, FLAT, "compute capability 8.9"),
     ("prune-structured", lambda: nn.Linear(64, 10).eval(), FLAT, "fewer than two"),
     ("prune-structured", lambda: nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64), nn.Linear(64, 8)), FLAT, "LayerNorm"),
     ("prune-structured", lambda: nn.Sequential(nn.Linear(64, 4), nn.Linear(4, 4)), FLAT, "too narrow"),
     ("prune-magnitude", lambda: nn.Sequential(nn.ReLU()), FLAT, "no Linear or convolution"),
     ("compile", lambda: mlp().train(), FLAT, "train mode"),
+    ("prune-2:4", lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU()), torch.randn(4, 6), "multiple of 4"),
+    ("share-weights", lambda: nn.Sequential(nn.Linear(8, 8)), torch.randn(4, 8), "1024 weights"),
 ]  # fmt: skip
 
 
@@ -215,7 +303,9 @@ def test_where_it_does_not_apply_it_says_why(name: str, build: Any, x: torch.Ten
 def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
-        "int8-dynamic", "bf16", "fp16", "channels-last", "compile", "prune-structured", "prune-magnitude",
+        "int8-dynamic", "openvino", "openvino-int8", "onnxruntime", "onnxruntime-int8", "bf16", "fp16", "channels-last",
+        "fold-batchnorm", "sdpa", "compile", "int8-weight-only", "int4-weight-only", "int8-embedding", "fp8", "low-rank", "prune-structured", "prune-depth",
+        "prune-magnitude", "prune-2:4", "share-weights",
     ]  # fmt: skip
     for each in jo.techniques():
         assert each.label

@@ -11,6 +11,7 @@ from jupyter_optim.analysis.findings import (
     gpu,
     machine,
     memory,
+    mode,
     training,
     unseen,
     workload,
@@ -19,7 +20,7 @@ from jupyter_optim.report import Finding, Report
 
 __all__ = ["find"]
 
-_THEMES = (bottlenecks, gpu, compiled, training, unseen, memory, machine, workload)
+_THEMES = (bottlenecks, gpu, compiled, training, unseen, memory, machine, mode, workload)
 
 
 def find(report: Report) -> tuple[Finding, ...]:

@@ -1,4 +1,4 @@
-"""How the cell calls the model."""
+"""What the cell calls, and with what."""
 
 from __future__ import annotations
 
@@ -7,31 +7,6 @@ from collections.abc import Iterator
 from jupyter_optim.analysis.findings.rule import Rule, remark
 from jupyter_optim.analysis.words import duration
 from jupyter_optim.report import Finding, Report
-
-
-def train_mode(report: Report) -> Iterator[Finding]:
-    """Train mode where nothing is trained."""
-    workload = report.workload
-    if not workload.training or (workload.grad and workload.trains is not False):
-        return
-    how = "and nothing was trained" if workload.grad else "with gradients off"
-    yield remark(
-        "train-mode", "The model is in train mode",
-        f"It was called in train mode {how}: dropout is active, BatchNorm uses and changes its statistics, "
-        "and most remedies are out of reach. For inference call `model.eval()` first.",
-        "medium",
-    )  # fmt: skip
-
-
-def gradients(report: Report) -> Iterator[Finding]:
-    """Gradients that nobody will ask for."""
-    if report.workload.grad and not report.workload.training:
-        yield remark(
-            "gradients", "Gradients are tracked",
-            "It was called in eval mode with gradients on: every activation is kept for a backward pass. Put "
-            "the call under `with torch.inference_mode():` to save that memory and some time.",
-            "low",
-        )  # fmt: skip
 
 
 def shapes(report: Report) -> Iterator[Finding]:
@@ -64,4 +39,4 @@ def others(report: Report) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-RULES: tuple[Rule, ...] = (train_mode, gradients, shapes, others)
+RULES: tuple[Rule, ...] = (shapes, others)

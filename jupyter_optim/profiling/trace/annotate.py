@@ -28,6 +28,20 @@ def step_range(number: int) -> AbstractContextManager[Any]:
     return found
 
 
+def op_range(name: str, inputs: list[torch.Tensor]) -> AbstractContextManager[Any]:
+    """What runs inside is an op in every profile: work that PyTorch does not see itself.
+
+    Args:
+        name: as ops are named: ``openvino::infer``.
+        inputs: whose shapes are recorded.
+    """
+    fast = getattr(torch._C._profiler, "_RecordFunctionFast", None)
+    found: AbstractContextManager[Any] = (
+        torch.profiler.record_function(name) if fast is None else fast(name, inputs)
+    )
+    return found
+
+
 class LineTracer(Protocol):
     """What traces lines, and rests while hooks and libraries run."""
 
@@ -78,8 +92,9 @@ class ModuleRanges:
 
     def tell(self, lines: LineTracer | None) -> None:
         """Tell `lines` from now on where modules begin and end."""
-        # `lines.announced` stays as it is: to rest before each call had compiled modules compiled once more
         self._lines = lines
+        if lines is not None:
+            lines.announced = self._hooks.come_first
 
     @contextmanager
     def root(self, module: nn.Module) -> Iterator[None]:

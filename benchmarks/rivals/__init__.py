@@ -1,0 +1,7 @@
+"""Our best click beside other libraries used directly, on the same model and inputs, in turns."""
+
+from __future__ import annotations
+
+from benchmarks.rivals.race import rivals
+
+__all__ = ["rivals"]

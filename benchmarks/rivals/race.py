@@ -1,0 +1,116 @@
+"""The race itself: blocks of calls in turns, each contestant's speed as a ratio to eager float32 in the same round."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+import jupyter_optim as jo
+from benchmarks.rivals.models import RUNNERS, Runner
+from benchmarks.rivals.others import OTHERS, Call, called
+from benchmarks.timing import Result, spread
+from jupyter_optim.techniques.graft import CARRIED
+
+ROUNDS = 9
+BLOCK_S, BLOCK_CALLS = 0.05, 5
+COSINE = 0.99
+CLICKS = ("openvino-int8", "openvino", "int8-dynamic", "bf16")
+"""Techniques of ours that are tried, each alone; the fastest at a cosine of 0.99 or more is the best click."""
+
+
+def rivals() -> Result:
+    """Our best click against the best of the others, model by model."""
+    rows = []
+    for runner in RUNNERS:
+        torch.manual_seed(0)
+        with torch.inference_mode():
+            rows.append(_race(runner))
+    worst = min(row["of_best_rival"] for row in rows)
+    return {
+        "bar": "each model's own, or 0.98 of the best rival", "holds": all(row["holds"] for row in rows), "ratio": worst,
+        "rows": rows,
+    }  # fmt: skip
+
+
+def _race(runner: Runner) -> Result:
+    model, inputs = runner.build()
+    eager = called(model, inputs)
+    expected = eager().clone()
+    contestants: dict[str, Call] = {}
+    failed: dict[str, str] = {}
+    for name, make in OTHERS.items():
+        try:
+            contestants[name] = make(model, inputs, transformer=runner.transformer)
+        except Exception as error:  # noqa: BLE001 (a library may fail in any way, and the table says so)
+            failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:100]}"
+    ours = _clicked(runner, failed)
+    cosines = {name: _cosine(call(), expected) for name, call in {**contestants, **ours}.items()}
+    speeds = _speeds(eager, {**contestants, **ours})
+    fair = [name for name in contestants if cosines[name] >= COSINE]
+    clicks = [name for name in ours if cosines[name] >= COSINE]
+    rival = max(fair, key=lambda name: speeds[name]["median"])
+    click = max(clicks, key=lambda name: speeds[name]["median"])
+    of_best = speeds[click]["median"] / speeds[rival]["median"]
+    return {
+        "model": runner.name, "bar": runner.bar, "best_click": click, "speedup": speeds[click]["median"],
+        "best_rival": rival, "of_best_rival": of_best,
+        "holds": speeds[click]["median"] >= runner.bar or of_best >= 0.98, "speeds": speeds, "cosines": cosines,
+        "failed": failed,
+    }  # fmt: skip
+
+
+def _clicked(runner: Runner, failed: dict[str, str]) -> dict[str, Call]:
+    """By technique, a model of its own to which it was applied."""
+    found: dict[str, Call] = {}
+    for name in CLICKS:
+        torch.manual_seed(0)
+        model, inputs = runner.build()
+        session = jo.optimize(model, inputs)
+        try:
+            step = session.apply(name, keep="always")
+        except jo.OptimError as error:
+            failed[f"ours: {name}"] = str(error)
+            continue
+        if step.accepted:
+            found[f"ours: {name}"] = called(model, inputs)
+        else:
+            failed[f"ours: {name}"] = step.reason
+        model.__dict__.pop(CARRIED)
+    return found
+
+
+def _speeds(eager: Call, contestants: dict[str, Call]) -> dict[str, Result]:
+    """Speed-ups over `eager` in the same round."""
+    blocks = {name: _block(call) for name, call in {"eager": eager, **contestants}.items()}
+    ratios: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(ROUNDS):
+        times = {name: block() for name, block in blocks.items()}
+        for name in contestants:
+            ratios[name].append(times["eager"] / times[name])
+    return {name: spread(found) for name, found in ratios.items()}
+
+
+def _block(call: Call) -> Callable[[], float]:
+    call()
+    began = time.perf_counter()
+    call()
+    calls = max(BLOCK_CALLS, int(BLOCK_S / max(1e-6, time.perf_counter() - began)))
+
+    def block() -> float:
+        call()  # brings its weights back
+        times = []
+        for _ in range(calls):
+            began = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - began)
+        return statistics.median(times)
+
+    return block
+
+
+def _cosine(found: torch.Tensor, expected: torch.Tensor) -> float:
+    a, b = found.double().flatten(), expected.double().flatten()
+    return float(torch.nn.functional.cosine_similarity(a, b, dim=0))

@@ -1,0 +1,1 @@
+"""Run a model on another engine: what stands for its `forward`, and the engines themselves."""

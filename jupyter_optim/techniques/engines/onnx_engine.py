@@ -1,0 +1,125 @@
+"""ONNX Runtime as an engine: export, int8 forms, calls."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from jupyter_optim.profiling.trace.annotate import op_range
+from jupyter_optim.progress import Progress
+from jupyter_optim.quiet import quiet
+from jupyter_optim.techniques.engines.flat import FlatCall
+
+
+def exported(call: FlatCall, tensors: list[torch.Tensor]) -> Any:
+    """The graph of a call, an `onnx.ModelProto`, for any first dimension if the call bears that.
+
+    Args:
+        call: what is exported.
+        tensors: its inputs.
+
+    Raises:
+        Exception: whatever the export raises.
+    """
+    with quiet(), torch.no_grad():
+        open_batch = tuple({0: torch.export.Dim.AUTO} if tensor.dim() else {} for tensor in tensors)
+        try:
+            program = torch.export.export(call, tuple(tensors), dynamic_shapes=(open_batch,), strict=False)
+        except Exception:  # noqa: BLE001 (the exporter raises what it likes; what is wrong for good is raised below)
+            program = torch.export.export(call, tuple(tensors), strict=False)
+        made = torch.onnx.export(program, dynamo=True, verbose=False)
+    assert made is not None  # without a file it always returns one
+    return made.model_proto
+
+
+def quantized(graph: Any, tensors: list[torch.Tensor], *, calibrated: bool) -> bytes:
+    """An int8 form of a graph.
+
+    Args:
+        graph: an `onnx.ModelProto`, not changed.
+        tensors: inputs to calibrate on.
+        calibrated: whether activations get fixed scales, those of `tensors`; else each call finds its own.
+    """
+    with quiet(), _root_log_kept_clean(), tempfile.TemporaryDirectory(prefix="jupyter-optim-") as folder:
+        quantization = importlib.import_module("onnxruntime.quantization")
+        shapes = importlib.import_module("onnxruntime.quantization.shape_inference")
+        plain, prepared, done = (Path(folder, name) for name in ("plain.onnx", "prepared.onnx", "done.onnx"))
+        importlib.import_module("onnx").save(graph, plain)
+        shapes.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+        int8 = quantization.QuantType.QInt8
+        if calibrated:
+            reader = _Samples([name.name for name in graph.graph.input], tensors)
+            quantization.quantize_static(
+                str(prepared), str(done), reader, per_channel=True, activation_type=int8, weight_type=int8
+            )
+        else:
+            quantization.quantize_dynamic(str(prepared), str(done), per_channel=True, weight_type=int8)
+        return done.read_bytes()
+
+
+@contextmanager
+def _root_log_kept_clean() -> Iterator[None]:
+    """ONNX Runtime's quantization logs to the root logger; nothing of that gets through meanwhile."""
+
+    def others(record: logging.LogRecord) -> bool:
+        return "onnxruntime" not in record.pathname
+
+    logging.root.addFilter(others)
+    try:
+        yield
+    finally:
+        logging.root.removeFilter(others)
+
+
+class _Samples:
+    """One sample of inputs, as ONNX Runtime asks for them."""
+
+    def __init__(self, names: list[str], tensors: list[torch.Tensor]) -> None:
+        given = {name: tensor.detach().numpy() for name, tensor in zip(names, tensors, strict=True)}
+        self._left: Iterator[dict[str, np.ndarray[Any, Any]]] = iter([given])
+
+    def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        return next(self._left, None)
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+        return self._left
+
+
+class OnnxRuntimeEngine:
+    """A session of ONNX Runtime on the CPU, at the thread count that the user has set.
+
+    Args:
+        graph: an `onnx.ModelProto`, or what that is in a file.
+        progress: asked whether to stop.
+    """
+
+    label = "ONNX Runtime"
+
+    def __init__(self, graph: Any, progress: Progress) -> None:
+        progress.check()
+        runtime = importlib.import_module("onnxruntime")
+        data = graph if isinstance(graph, bytes) else graph.SerializeToString()
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 4
+        self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        self._names = [each.name for each in self._session.get_inputs()]
+        self.held_bytes = len(data)
+
+    def run(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The answers to `tensors`."""
+        given = {
+            name: tensor.detach().contiguous().numpy()
+            for name, tensor in zip(self._names, tensors, strict=True)
+        }
+        with op_range("onnxruntime::run", tensors):
+            found = self._session.run(None, given)
+        return [torch.from_numpy(each) for each in found]

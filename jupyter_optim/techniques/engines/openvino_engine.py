@@ -1,0 +1,144 @@
+"""OpenVINO as an engine: conversion, compilation, calls."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from jupyter_optim.errors import OptimError
+from jupyter_optim.profiling.trace.annotate import op_range
+from jupyter_optim.progress import Progress
+from jupyter_optim.quiet import quiet
+from jupyter_optim.techniques.engines.flat import FlatCall
+from jupyter_optim.techniques.engines.trial import tried
+
+PRECISIONS = ("bf16", "f32")
+"""How OpenVINO computes what is in floating point."""
+
+_SNIPPETS = "DISABLE"
+"""OpenVINO 2026.4 crashes the process where it fuses two Linears and a `masked_fill` of fixed shapes; without this
+fusion a BERT was as fast within noise, in bfloat16 and in int8."""
+
+
+@contextmanager
+def without_telemetry() -> Iterator[None]:
+    """OpenVINO and NNCF, imported meanwhile, find no `openvino_telemetry`: they would send word of each use."""
+    name = "openvino_telemetry"
+    known = name in sys.modules
+    if not known:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if not known:
+            del sys.modules[name]
+
+
+def openvino() -> Any:
+    """The module, which sends no word of its use. Raises ImportError where it is not installed."""
+    with without_telemetry(), quiet():
+        importlib.import_module("openvino.tools.ovc")
+        return importlib.import_module("openvino")
+
+
+def converted(call: FlatCall, tensors: list[torch.Tensor]) -> Any:
+    """The graph of a call, an `openvino.Model` whose dimensions are left open.
+
+    Args:
+        call: what is traced.
+        tensors: its inputs.
+
+    Raises:
+        OptimError: OpenVINO makes something else of it.
+        Exception: whatever tracing or the conversion raises.
+    """
+    with quiet(), torch.no_grad():
+        try:
+            model = openvino().convert_model(call, example_input=tuple(tensors))
+        except Exception as error:  # noqa: BLE001 (raised again unless the other way is open)
+            model = _exported(call, tensors, error)
+    if len(model.inputs) != len(tensors):
+        raise OptimError(
+            f"OpenVINO found {len(model.inputs)} inputs where the call has {len(tensors)} tensors: some are not used"
+        )
+    return model
+
+
+def _exported(call: FlatCall, tensors: list[torch.Tensor], usual: Exception) -> Any:
+    """The graph by way of `torch.export`, which spells some ops in simpler ones (a loss, say); else raises `usual`."""
+    try:
+        return openvino().convert_model(torch.export.export(call, tuple(tensors), strict=False))
+    except Exception:  # noqa: BLE001 (what kept the usual way from working is what to tell)
+        raise usual from None
+
+
+def settings(precision: str) -> dict[str, Any]:
+    """What a model is compiled with: the thread count is the user's.
+
+    Args:
+        precision: one of `PRECISIONS`.
+    """
+    return {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision, "SNIPPETS_MODE": _SNIPPETS,
+    }  # fmt: skip
+
+
+def infer(request: Any, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The answers of a compiled model's request, in new memory."""
+    given = [tensor.detach().contiguous().numpy() for tensor in tensors]
+    with op_range("openvino::infer", tensors):
+        found = request.infer(given, share_inputs=True, share_outputs=True)
+    return [torch.from_numpy(found[index]).clone() for index in range(len(found))]
+
+
+class OpenVinoEngine:
+    """A converted model, compiled for the shapes that it was made for, and once more for all others.
+
+    Args:
+        model: an `openvino.Model`.
+        precision: one of `PRECISIONS`.
+        tensors: inputs like those that it is made for.
+        progress: asked whether to stop.
+
+    Raises:
+        OptimError: OpenVINO cannot run it.
+        Cancelled: the user asked for that.
+    """
+
+    label = "OpenVINO"
+
+    def __init__(self, model: Any, precision: str, tensors: list[torch.Tensor], progress: Progress) -> None:
+        self._model, self._settings = model, settings(precision)
+        self._shapes = [tuple(tensor.shape) for tensor in tensors]
+        self._usual = self._request(tensors, self._shapes, progress)
+        self._other: Any = None
+        self.held_bytes = constant_bytes(model)
+
+    def _request(
+        self, tensors: list[torch.Tensor], shapes: list[tuple[int, ...]] | None, progress: Progress
+    ) -> Any:
+        tried(self._model, tensors, self._settings, shapes, progress)
+        model = self._model
+        if shapes is not None:
+            model = model.clone()
+            model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
+        return openvino().Core().compile_model(model, "CPU", self._settings).create_infer_request()
+
+    def run(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The answers to `tensors`."""
+        if [tuple(tensor.shape) for tensor in tensors] == self._shapes:
+            return infer(self._usual, tensors)
+        if self._other is None:
+            self._other = self._request(tensors, None, Progress())
+        return infer(self._other, tensors)
+
+
+def constant_bytes(model: Any) -> int:
+    """Bytes of the constants in a graph: its weights."""
+    return sum(int(node.data.nbytes) for node in model.get_ops() if node.get_type_name() == "Constant")

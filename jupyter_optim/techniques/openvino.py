@@ -1,0 +1,91 @@
+"""`openvino` and `openvino-int8`: the whole model on OpenVINO, behind the same object."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from jupyter_optim.progress import Progress
+from jupyter_optim.techniques.engines.forward_call import ForwardCall
+from jupyter_optim.techniques.engines.nncf_quantizer import quantized
+from jupyter_optim.techniques.engines.on_engine import EngineTechnique, Form
+from jupyter_optim.techniques.engines.openvino_engine import PRECISIONS, OpenVinoEngine, converted, settings
+from jupyter_optim.techniques.engines.openvino_source import source
+from jupyter_optim.techniques.engines.trial import tried
+from jupyter_optim.techniques.subject import Subject
+from jupyter_optim.techniques.technique import Option
+
+_ATTENTION_OPS = (
+    "aten::scaled_dot_product_attention",
+    "aten::_scaled_dot_product_flash_attention_for_cpu",
+    "aten::bmm",
+)
+
+_PRECISION = Option(
+    "precision", "Floating point", "auto", choices=("auto", *PRECISIONS),
+    help="What is in floating point: auto takes the faster one that answers alike.",
+)  # fmt: skip
+
+
+class OpenVino(EngineTechnique):
+    """Intel's inference engine: fused kernels for the whole graph, in bfloat16 where the CPU has it."""
+
+    name = "openvino"
+    label = "Run on OpenVINO"
+    risk = "In bfloat16 answers differ in the third digit; inputs of a new shape are checked against PyTorch first."
+    needs = ("openvino",)
+    why = "The whole model as one graph of fused kernels, without PyTorch between them."
+    options = (_PRECISION,)
+
+    def forms(
+        self, call: ForwardCall, subject: Subject, options: Mapping[str, Any], progress: Progress
+    ) -> list[Form]:
+        progress.report("Converting for OpenVINO", None)
+        return _forms(_graph(call, subject), call, options, progress)
+
+    def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+        return source(facts["word"], int8=False)
+
+
+class OpenVinoInt8(EngineTechnique):
+    """The same with int8 weights and activations, which NNCF calibrates on the inputs of the workload."""
+
+    name = "openvino-int8"
+    label = "Run on OpenVINO in int8"
+    risk = (
+        "8-bit weights and activations, scaled for the inputs that it was calibrated on: answers differ in the second "
+        "or third digit."
+    )
+    needs = ("openvino", "nncf")
+    why = "The whole model as one graph of fused kernels, its products in 8-bit numbers."
+    options = (_PRECISION,)
+
+    def forms(
+        self, call: ForwardCall, subject: Subject, options: Mapping[str, Any], progress: Progress
+    ) -> list[Form]:
+        progress.report("Converting for OpenVINO", None)
+        model = _graph(call, subject).clone()
+        attention = any(op.name in _ATTENTION_OPS for op in subject.report.ops)
+        return _forms(
+            quantized(model, [call.tensors], progress, transformer=attention), call, options, progress
+        )
+
+    def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+        return source(facts["word"], int8=True)
+
+
+def _graph(call: ForwardCall, subject: Subject) -> Any:
+    return subject.once(("openvino", call.path), lambda: converted(call.flat, call.tensors))
+
+
+def _forms(model: Any, call: ForwardCall, options: Mapping[str, Any], progress: Progress) -> list[Form]:
+    wanted = PRECISIONS if options["precision"] == "auto" else (options["precision"],)
+    shapes = [tuple(tensor.shape) for tensor in call.tensors]
+    return [
+        Form(
+            each, functools.partial(OpenVinoEngine, model, each, call.tensors, progress),
+            functools.partial(tried, model, call.tensors, settings(each), shapes, progress),
+        )
+        for each in wanted
+    ]  # fmt: skip

@@ -1,0 +1,92 @@
+"""A model on ONNX Runtime: what stands in for its forward is the same as for OpenVINO, and tested there."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+import torch
+
+import jupyter_optim as jo
+from jupyter_optim.techniques.engines.stand_in import stand_in_of
+from tests.techniques.test_openvino import Classifier, counted
+from tests.zoo import check_same, fingerprint, outputs_equal, peek
+from tests.zoo.timings import short_timings
+
+pytestmark = pytest.mark.skipif(
+    find_spec("onnxruntime") is None, reason="the extra `engines` is not installed"
+)
+CASES: list[tuple[str, dict[str, Any], float]] = [
+    ("onnxruntime", {}, 1e-4),
+    ("onnxruntime-int8", {"scales": "dynamic"}, 0.1),
+    ("onnxruntime-int8", {"scales": "static"}, 0.1),
+]
+
+
+@pytest.fixture(autouse=True)
+def _short() -> Iterator[None]:
+    with short_timings(engines=True):
+        yield
+
+
+@pytest.mark.parametrize(("technique", "options", "near"), CASES, ids=["float32", "dynamic", "static"])
+def test_the_object_stays_what_it_was_and_comes_back_to_the_bit(
+    technique: str, options: dict[str, Any], near: float
+) -> None:
+    torch.manual_seed(0)
+    model = Classifier().eval()
+    inputs = {"x": torch.randn(4, 16), "mask": torch.ones(4, 8, dtype=torch.bool)}
+    before, expected = fingerprint(model), peek(model, inputs)
+    session = jo.optimize(model, inputs)
+    step = session.apply(technique, keep="always", **options)
+    assert step.accepted, step.reason
+    assert "ONNX Runtime, " in step.reason
+    engine = counted(model)
+    with torch.no_grad():
+        answer = model(**inputs)
+    assert engine.answers == 1
+    assert type(answer) is type(expected)
+    assert answer.best.dtype is torch.int64
+    assert torch.allclose(answer.scores, expected.scores, atol=near)
+    session.undo()
+    check_same(before, fingerprint(model))
+    assert outputs_equal(peek(model, inputs), expected)
+
+
+def test_other_batch_sizes_are_the_engines_after_one_look() -> None:
+    torch.manual_seed(0)
+    model = Classifier().eval()
+    own = copy.deepcopy(model)
+    jo.optimize(model, torch.randn(4, 16)).apply("onnxruntime", keep="always")
+    engine = counted(model)
+    with torch.no_grad():
+        for size in (2, 9):
+            x = torch.randn(size, 16)
+            model(x)
+            assert torch.allclose(model(x).scores, own(x).scores, atol=1e-4)
+    assert engine.answers == 4
+    stand_in = stand_in_of(model)
+    assert stand_in is not None
+    assert not stand_in._refused
+
+
+def test_nothing_is_written_into_the_cell(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    model, x = Classifier().eval(), torch.randn(4, 16)
+    session = jo.optimize(model, x)
+    capfd.readouterr()
+    caplog.clear()
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
+        warnings.simplefilter("error")
+        for scales in ("dynamic", "static"):
+            session.apply("onnxruntime-int8", keep="always", scales=scales)
+            session.undo()
+    written = capfd.readouterr()
+    assert (written.out, written.err) == ("", "")
+    assert caplog.records == []
