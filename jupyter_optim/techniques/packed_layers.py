@@ -212,8 +212,8 @@ class PackedLinear(PackedWeight):
         """The product with the bare codes: a scale for each row of the weights is one for each output."""
         codes = self.codes.flatten(1)
         few = 0 < x.numel() <= FEW_ROWS * self.columns and not (torch.is_grad_enabled() and x.requires_grad)
-        # the kernel reads past the end of other shapes (torch 2.13)
-        fits = self.columns % 32 == 0 and self.rows % 32 == 0
+        # the kernel reads past the end of other shapes, and faults on weights that begin elsewhere (torch 2.13)
+        fits = self.columns % 32 == 0 and self.rows % 32 == 0 and codes.data_ptr() % 64 == 0
         if few and fits and x.dtype is torch.bfloat16 and x.device.type == "cpu":
             ones = torch.ones(self.rows, dtype=x.dtype)
             flat = x.reshape(-1, self.columns).contiguous()
