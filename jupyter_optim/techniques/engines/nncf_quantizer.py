@@ -13,6 +13,7 @@ import torch
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.engines.openvino_engine import without_telemetry
+from jupyter_optim.techniques.engines.signal_stack import signal_stack_kept
 
 
 def quantized(
@@ -34,7 +35,7 @@ def quantized(
         nncf = importlib.import_module("nncf")
         nncf.set_log_level(logging.ERROR)
     given = [tuple(tensor.detach().contiguous().numpy() for tensor in sample) for sample in samples]
-    with quiet(), _reporting(progress):
+    with quiet(), _reporting(progress), signal_stack_kept():
         return nncf.quantize(
             model, nncf.Dataset(given), subset_size=len(given),
             model_type=nncf.ModelType.TRANSFORMER if transformer else None,

@@ -15,6 +15,7 @@ from jupyter_optim.profiling.trace.annotate import op_range
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.engines.flat import FlatCall
+from jupyter_optim.techniques.engines.signal_stack import signal_stack_kept
 from jupyter_optim.techniques.engines.trial import tried
 
 PRECISIONS = ("bf16", "f32")
@@ -128,7 +129,8 @@ class OpenVinoEngine:
         if shapes is not None:
             model = model.clone()
             model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
-        return openvino().Core().compile_model(model, "CPU", self._settings).create_infer_request()
+        with signal_stack_kept():
+            return openvino().Core().compile_model(model, "CPU", self._settings).create_infer_request()
 
     def run(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
         """The answers to `tensors`."""
