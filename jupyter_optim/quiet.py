@@ -7,9 +7,14 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _TALKATIVE = ("torchao", "torch.utils._pytree", "torch._dynamo", "torch._inductor")
 """torchao's import logs "Failed to load ..." for GPU libraries and a deprecation of torch's; dynamo logs its limits."""
+
+
+_OTHERS = re.compile(r"(?!jupyter_optim)")
+"""Modules whose warnings are dropped: those of our own are faults of ours."""
 
 
 @contextmanager
@@ -18,33 +23,35 @@ def hooks_allowed() -> Iterator[None]:
 
     It says that they fire once more than for other models; ours take care of that.
     """
-    ignored = (
-        "ignore",
-        re.compile(r"Using `torch\.compile\(module\)` when there are global hooks"),
-        UserWarning,
-        None,
-        0,
-    )
-    warnings.filters.insert(0, ignored)  # type: ignore[attr-defined]
-    try:
+    said = re.compile(r"Using `torch\.compile\(module\)` when there are global hooks")
+    with _ignored(("ignore", said, UserWarning, None, 0)):
         yield
-    finally:
-        # the cell may have changed the filters meanwhile: take out this one alone
-        if ignored in warnings.filters:
-            warnings.filters.remove(ignored)  # type: ignore[attr-defined]
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Warnings and logs of torch's compilers and of torchao are dropped meanwhile; errors still come through."""
+    """Warnings of libraries and logs of torch's compilers and of torchao are dropped meanwhile; errors come through."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _ignored(("ignore", None, Warning, _OTHERS, 0)):
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def _ignored(
+    these: tuple[str, re.Pattern[str] | None, type[Warning], re.Pattern[str] | None, int],
+) -> Iterator[None]:
+    filters: list[Any] = warnings.filters  # type: ignore[assignment]
+    filters.insert(0, these)
+    try:
+        yield
+    finally:
+        # the cell may have changed the filters meanwhile: take out this one alone
+        if these in warnings.filters:
+            warnings.filters.remove(these)  # type: ignore[attr-defined]
