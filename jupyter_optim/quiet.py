@@ -29,14 +29,21 @@ def hooks_allowed() -> Iterator[None]:
 
 
 @contextmanager
+def libraries_quiet() -> Iterator[None]:
+    """Warnings are dropped meanwhile, but for those of our own modules; what is said of a changed model, say."""
+    with _ignored(("ignore", None, Warning, _OTHERS, 0)):
+        yield
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
-    """Warnings of libraries and logs of torch's compilers and of torchao are dropped meanwhile; errors come through."""
+    """Warnings, and logs of torch's compilers and of torchao, are dropped meanwhile; errors still come through."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with _ignored(("ignore", None, Warning, _OTHERS, 0)):
+        with _ignored(("ignore", None, Warning, None, 0)):
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -24,7 +24,7 @@ from jupyter_optim.profiling.replay import write_trace
 from jupyter_optim.profiling.source import Source
 from jupyter_optim.progress import Listener, Progress
 from jupyter_optim.quality import Evaluate, MaxDrop, fidelity
-from jupyter_optim.quiet import quiet
+from jupyter_optim.quiet import libraries_quiet
 from jupyter_optim.report import Goal, Recommendation, Report
 from jupyter_optim.session.attempt import Outcome, Reference, attempt, is_better
 from jupyter_optim.session.changes import Changes, State
@@ -299,7 +299,7 @@ class Session:
         found: dict[str, Assessment] = {}
         for number, each in enumerate(techniques()):
             progress.report(f"Predicting {each.label}", 0.7 + 0.3 * number / len(techniques()))
-            with quiet():
+            with libraries_quiet():
                 found[each.name] = assessed(each, subject)
         self._changes.now.assessments = found
 
@@ -324,7 +324,7 @@ class Session:
             )  # fmt: skip
 
         try:
-            with quiet():
+            with libraries_quiet():
                 outcome = attempt(
                     chosen, options, self.subject, reference=self._reference_now, evaluate=self._evaluate,
                     goal=self._goal, progress=progress,
