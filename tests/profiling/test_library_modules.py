@@ -7,6 +7,7 @@ import inspect
 import linecache
 import threading
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -168,6 +169,23 @@ def test_a_module_of_the_users_that_raises_does_not_end_the_tracing(lines: LineR
         model(torch.ones(1, 4))
     assert told(lines, here)
     assert told(lines, Fussy.forward)
+
+
+def test_pytorchs_own_code_around_a_forward_is_not_traced() -> None:
+    # GIVEN modules of ours, one within the other
+    ranges, lines = ModuleRanges(), LineRanges(UserCode(), monitoring=False)
+    ranges.tell(lines)
+    model = Twice(Scaled())
+    # WHEN they are called from a line of ours
+    with ranges, lines:
+        model(torch.ones(1, 4))
+    # THEN each of their lines was traced, and of PyTorch's code only what begins a call
+    assert {line for line in lines.lines if line[0] == __file__} >= {
+        (__file__, line_of(Twice.forward)), (__file__, line_of(Scaled.forward)),
+    }  # fmt: skip
+    around = {each for each in nn.Module._call_impl.__code__.co_consts if isinstance(each, CodeType)}
+    assert around
+    assert not around & set(lines._told._codes)
 
 
 class Twice(nn.Module):

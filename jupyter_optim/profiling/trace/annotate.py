@@ -78,8 +78,9 @@ class ModuleRanges:
 
     def tell(self, lines: LineTracer | None) -> None:
         """Tell `lines` from now on where modules begin and end."""
-        # `lines.announced` stays as it is: to rest before each call had compiled modules compiled once more
         self._lines = lines
+        if lines is not None:
+            lines.announced = self._hooks.come_first
 
     @contextmanager
     def root(self, module: nn.Module) -> Iterator[None]:
