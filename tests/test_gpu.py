@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map
 import jupyter_optim as jo
 from jupyter_optim.hardware.peaks import peaks
 from jupyter_optim.hardware.sampler import Sampler
+from jupyter_optim.session import watch
 from tests.profiling.recorded.record import Convolutions, Streams, Waits
 from tests.zoo import fingerprint, named, outputs_equal, peek
 from tests.zoo.timings import short_timings
@@ -101,6 +102,17 @@ def test_waits_for_numbers_are_seen_with_their_line() -> None:
     assert reasons["synchronisation"].gaps >= 3
     assert {"host to device", "device to host"} <= {each.kind for each in report.gpu.copies}
     assert "recorded/record.py" in (reasons["synchronisation"].line or "")
+
+
+def test_lines_of_a_cell_have_their_kernels_time() -> None:
+    live, x = model().eval(), torch.randn(16, 128, 512, device="cuda")
+    with watch(cell="call(live, x)") as seen, torch.no_grad():
+        total = live(x).sum().item()
+    assert total == total
+    report = seen.session(live).report
+    on_gpu = {line.lineno: line.gpu_ms for line in report.lines if line.gpu_ms is not None}
+    assert report.gpu is not None
+    assert max(on_gpu.values()) == pytest.approx(report.gpu.busy_ms, rel=0.5)
 
 
 def test_the_driver_tells_what_a_busy_gpu_does() -> None:
