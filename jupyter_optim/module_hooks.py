@@ -13,6 +13,9 @@ from torch.nn.modules import module as hooks
 
 from jupyter_optim.quiet import hooks_allowed
 
+_BEFORE, _AFTER = hooks._global_forward_pre_hooks, hooks._global_forward_hooks
+"""Of torch; `ModuleHooks.come_first` names them and not their module: dynamo compiles whatever names one of torch's."""
+
 Before = Callable[[nn.Module, tuple[Any, ...]], None]
 After = Callable[..., None]
 """Given the module, its positional inputs, and, of a call that did not raise, its keyword inputs and its output."""
@@ -65,8 +68,8 @@ class ModuleHooks:
         handles = self._handles
         return (
             bool(handles)
-            and next(iter(hooks._global_forward_pre_hooks), None) == handles[0].id
-            and next(iter(hooks._global_forward_hooks), None) == handles[1].id
+            and next(iter(_BEFORE), None) == handles[0].id
+            and next(iter(_AFTER), None) == handles[1].id
         )
 
     def _meet_compiler(self) -> bool:

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _TALKATIVE = (
     "torchao", "torchao.kernel.intmm", "torch.utils._pytree", "torch._dynamo", "torch._inductor", "torch.onnx", "onnxscript",
@@ -16,39 +17,52 @@ _TALKATIVE = (
 export to ONNX what it could not simplify."""
 
 
+_OTHERS = re.compile(r"(?!jupyter_optim)")
+"""Modules whose warnings are dropped: those of our own are faults of ours."""
+
+
 @contextmanager
 def hooks_allowed() -> Iterator[None]:
     """Global module hooks are in place meanwhile, and torch does not warn compiled models of them.
 
     It says that they fire once more than for other models; ours take care of that.
     """
-    ignored = (
-        "ignore",
-        re.compile(r"Using `torch\.compile\(module\)` when there are global hooks"),
-        UserWarning,
-        None,
-        0,
-    )
-    warnings.filters.insert(0, ignored)  # type: ignore[attr-defined]
-    try:
+    said = re.compile(r"Using `torch\.compile\(module\)` when there are global hooks")
+    with _ignored(("ignore", said, UserWarning, None, 0)):
         yield
-    finally:
-        # the cell may have changed the filters meanwhile: take out this one alone
-        if ignored in warnings.filters:
-            warnings.filters.remove(ignored)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def libraries_quiet() -> Iterator[None]:
+    """Warnings are dropped meanwhile, but for those of our own modules; what is said of a changed model, say."""
+    with _ignored(("ignore", None, Warning, _OTHERS, 0)):
+        yield
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Warnings and logs of torch's compilers and of torchao are dropped meanwhile; errors still come through."""
+    """Warnings, and logs of torch's compilers and of torchao, are dropped meanwhile; errors still come through."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _ignored(("ignore", None, Warning, None, 0)):
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def _ignored(
+    these: tuple[str, re.Pattern[str] | None, type[Warning], re.Pattern[str] | None, int],
+) -> Iterator[None]:
+    filters: list[Any] = warnings.filters  # type: ignore[assignment]
+    filters.insert(0, these)
+    try:
+        yield
+    finally:
+        # the cell may have changed the filters meanwhile: take out this one alone
+        if these in warnings.filters:
+            warnings.filters.remove(these)  # type: ignore[attr-defined]

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 import jupyter_optim as jo
+from jupyter_optim.hardware.peaks import peaks
+from jupyter_optim.hardware.sampler import Sampler
+from jupyter_optim.session import watch
+from tests.profiling.recorded.record import Convolutions, Streams, Waits
+from tests.zoo import fingerprint, named, outputs_equal, peek
+from tests.zoo.timings import short_timings
 
 pytestmark = [
     pytest.mark.gpu,
@@ -83,3 +92,105 @@ def test_weights_packed_on_the_gpu_answer_alike(name: str) -> None:
         assert step.accepted, step.reason
         assert step.quality.after > 0.98
         assert live(x).device.type == "cuda"
+
+
+def test_tf32_is_a_peak_of_its_own_and_the_setting_stays() -> None:
+    before = torch.backends.cuda.matmul.fp32_precision
+    found = peaks("cuda", dtypes=["float32"], recalibrate=True)
+    assert torch.backends.cuda.matmul.fp32_precision == before
+    if torch.cuda.get_device_capability() >= (8, 0):
+        assert found.flops["bfloat16"] > found.flops["tf32"] > found.flops["float32"]
+
+
+def test_convolutions_in_tf32_are_measured_against_tf32() -> None:
+    with torch.no_grad():
+        report = jo.optimize(Convolutions().cuda().eval(), torch.randn(16, 3, 128, 128, device="cuda")).report
+    assert report.gpu is not None
+    multiplying = [each for each in report.gpu.kernels if each.tensor_cores is not None]
+    assert {each.op for each in multiplying} == {"aten::cudnn_convolution", "aten::addmm"}
+    on_cores = sum(each.ms for each in multiplying if each.tensor_cores)
+    assert report.gpu.tensor_core_share == pytest.approx(
+        on_cores / sum(each.ms for each in multiplying), abs=0.01
+    )
+    convolution = next(op for op in report.ops if op.name == "aten::cudnn_convolution")
+    assert convolution.of_peak is not None
+    assert convolution.of_peak < 1.0
+
+
+def test_two_streams_share_the_time() -> None:
+    with torch.no_grad():
+        report = jo.optimize(Streams().cuda().eval(), torch.randn(2048, 2048, device="cuda")).report
+    assert report.gpu is not None
+    assert len(report.gpu.streams) >= 2
+    assert report.gpu.overlap_ms > 0
+    assert sum(op.self_ms for op in report.ops) == pytest.approx(report.gpu.busy_ms, rel=0.02)
+
+
+def test_waits_for_numbers_are_seen_with_their_line() -> None:
+    with torch.no_grad():
+        report = jo.optimize(Waits().cuda().eval(), torch.randn(256, 512)).report
+    assert report.gpu is not None
+    reasons = {each.reason: each for each in report.gpu.idle}
+    assert reasons["synchronisation"].gaps >= 3
+    assert {"host to device", "device to host"} <= {each.kind for each in report.gpu.copies}
+    assert "recorded/record.py" in (reasons["synchronisation"].line or "")
+
+
+def test_lines_of_a_cell_have_their_kernels_time() -> None:
+    live, x = model().eval(), torch.randn(16, 128, 512, device="cuda")
+    with watch(cell="call(live, x)") as seen, torch.no_grad():
+        total = live(x).sum().item()
+    assert total == total
+    report = seen.session(live).report
+    on_gpu = {line.lineno: line.gpu_ms for line in report.lines if line.gpu_ms is not None}
+    assert report.gpu is not None
+    assert max(on_gpu.values()) == pytest.approx(report.gpu.busy_ms, rel=0.5)
+
+
+def test_the_driver_tells_what_a_busy_gpu_does() -> None:
+    a = torch.randn(4096, 4096, device="cuda")
+    with Sampler(gpus=[0]) as sampler:
+        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        began.record()
+        for _ in range(600):
+            a @ a
+        ended.record()
+        ended.synchronize()
+    assert began.elapsed_time(ended) > 500
+    assert sampler.samples is not None
+    (gpu,) = sampler.samples.gpus
+    for series in (gpu.utilisation, gpu.power, gpu.sm_clock, gpu.temperature, gpu.memory_used):
+        assert series.mean is not None, series.reason
+        assert series.mean > 0
+    assert gpu.utilisation.high is not None
+    assert gpu.utilisation.high > 50
+
+
+ON_GPU = (
+    "mlp", "resnet18", "lstm", "gru-bidirectional", "transformer-encoder", "tied-autoencoder", "bert", "recommender",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ON_GPU)
+def test_techniques_work_or_refuse_in_words_and_undo_to_the_bit(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    live, inputs = named(name).build()
+    live = live.cuda()
+    inputs = tree_map(lambda each: each.cuda() if isinstance(each, torch.Tensor) else each, inputs)
+    answers, before = peek(live, inputs), fingerprint(live)
+    with warnings.catch_warnings(), short_timings():
+        warnings.simplefilter("error")
+        session = jo.optimize(live, inputs)
+        for technique, assessment in session.assessments.items():
+            assert assessment.reason
+            if not assessment.applies or technique == "compile":
+                continue
+            step = session.apply(technique, keep="always")
+            assert step.reason
+            assert step.accepted == (step.verdict != "failed")
+            if step.accepted:
+                session.undo()
+            assert fingerprint(live) == before
+        assert outputs_equal(peek(live, inputs), answers)

@@ -7,6 +7,7 @@ launched, and done.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from msgspec.structs import replace
@@ -17,6 +18,8 @@ _SAME_RATE = {
     "int64": "float32", "int32": "float32", "complex64": "float32", "complex128": "float64", "uint8": "int8",
     "qint8": "int8",
 }  # fmt: skip
+_TF32 = "tf32"
+"""What tensor cores make of float32."""
 _MOST = 0.5
 _FAR = 0.25
 _OVERHEAD_PART = 0.5
@@ -26,11 +29,23 @@ _OVERHEAD_PART = 0.5
 def placed(report: Report) -> Report:
     """The report with what bounds each op, and how near it comes to the machine's peak; as it is without peaks."""
     peaks = report.peaks
-    return report if peaks is None else replace(report, ops=tuple(_placed(op, peaks) for op in report.ops))
+    if peaks is None:
+        return report
+    rounded = _on_tensor_cores(report) if _TF32 in peaks.flops_per_s else frozenset()
+    return replace(report, ops=tuple(_placed(op, peaks, rounded) for op in report.ops))
 
 
-def _placed(op: Op, peaks: Peaks) -> Op:
-    arithmetic_ms, data_ms = needed_ms(op, peaks)
+def _on_tensor_cores(report: Report) -> frozenset[str]:
+    """The ops whose products are computed on tensor cores for most of their time."""
+    spent: dict[str, float] = defaultdict(float)
+    for kernel in report.gpu.kernels if report.gpu is not None else ():
+        if kernel.op is not None and kernel.tensor_cores is not None:
+            spent[kernel.op] += kernel.ms if kernel.tensor_cores else -kernel.ms
+    return frozenset(op for op, ms in spent.items() if ms > 0)
+
+
+def _placed(op: Op, peaks: Peaks, rounded: frozenset[str]) -> Op:
+    arithmetic_ms, data_ms = _needed_ms(op, peaks, rounded)
     needed = max(arithmetic_ms or 0.0, data_ms or 0.0)
     if (arithmetic_ms is None and data_ms is None) or op.self_ms <= 0 or op.calls <= 0:
         return op
@@ -44,9 +59,10 @@ def _placed(op: Op, peaks: Peaks) -> Op:
     return replace(op, bound=bound, of_peak=min(1.0, needed / op.self_ms) if needed > 0 else None)
 
 
-def needed_ms(op: Op, peaks: Peaks) -> tuple[float | None, float | None]:
+def _needed_ms(op: Op, peaks: Peaks, rounded: frozenset[str]) -> tuple[float | None, float | None]:
     """The least time of an op's arithmetic and of its data at the machine's peaks; None for what is not known."""
-    rate = peaks.flops_per_s.get(_SAME_RATE.get(op.dtype or "", op.dtype or ""))
+    dtype = _SAME_RATE.get(op.dtype or "", op.dtype or "")
+    rate = peaks.flops_per_s.get(_TF32 if dtype == "float32" and op.name in rounded else dtype)
     arithmetic = None if op.flops is None or not rate else op.flops / rate * 1e3
     data = None if op.bytes is None or not peaks.bytes_per_s else op.bytes / peaks.bytes_per_s * 1e3
     return arithmetic, data

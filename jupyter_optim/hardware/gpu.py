@@ -61,6 +61,11 @@ _SLOW = (
 )
 """Asked once a second: they change slowly, and each PCIe counter takes the driver 20 ms."""
 
+_LOOKS_BACK = frozenset({"utilisation", "memory_controller"})
+_LOOKS_BACK_S = 1 / 6
+"""Of at least so long a time the driver tells these (nvml.h: 1/6 s to 1 s, by product)."""
+_TOO_SHORT = "the timing was shorter than the 1/6 s or more of which the driver tells this"
+
 _ONCE = {
     "pcie_generation": "nvmlDeviceGetCurrPcieLinkGeneration",
     "pcie_width": "nvmlDeviceGetCurrPcieLinkWidth",
@@ -173,6 +178,7 @@ class GpuProbe:
     def __init__(self, nvml: Nvml, index: int) -> None:
         self._sensors = GpuSensors(nvml, index)
         self._tracks = {name: Track(unit) for q in (*_FAST, *_SLOW) for name, unit in q.units.items()}
+        self._early: set[str] = set()
         self._once: dict[str, float | None] = {}
         self._held: dict[str, int] = {}
         self._throttle_samples = 0
@@ -196,7 +202,10 @@ class GpuProbe:
     def _add(self, at_s: float, questions: tuple[_Question, ...]) -> None:
         for question in questions:
             for name, value in self._sensors.read(question).items():
-                self._tracks[name].add(at_s, value)
+                if name in _LOOKS_BACK and at_s < _LOOKS_BACK_S:
+                    self._early.add(name)  # it tells of what was before
+                else:
+                    self._tracks[name].add(at_s, value)
 
     def finish(self) -> None:
         """What hardly changes."""
@@ -219,7 +228,9 @@ class GpuProbe:
         plain: dict[str, Any] = {"name": sensors.name, "throttle": throttle, **whole}
         silent = "the driver did not answer"
         series = {
-            name: track.series(sensors.missing.get(name, None if track else silent))
+            name: track.series(
+                sensors.missing.get(name, None if track else _TOO_SHORT if name in self._early else silent)
+            )
             for name, track in self._tracks.items()
         }
         return GpuSamples(

@@ -17,6 +17,8 @@ FLOAT_TYPES = {
     "float64": torch.float64,
 }
 INT8 = "int8"
+TF32 = "tf32"
+"""float32 that a GPU's tensor cores multiply with the mantissa of float16 (PyTorch's default for convolutions)."""
 
 _SIDES, _MANY_THREADS = (512, 1024, 2048), 8
 _GPU_SIDES = (2048, 4096, 8192)
@@ -68,7 +70,7 @@ def contests(device: torch.device) -> dict[str, tuple[Matmul, ...]]:
     found = {name: (_float(dtype, device, sides),) for name, dtype in FLOAT_TYPES.items()}
     whole = Matmul("torch._int_mm", device, lambda side: _whole(side, device), sides)
     if device.type != "cpu":
-        return {**found, INT8: (whole,)}
+        return {**found, TF32: (Matmul("torch.mm in TF32", device, _rounded(device), sides),), INT8: (whole,)}
     # what dynamically quantized layers call, with the quantization of their inputs
     return {**found, INT8: (whole, Matmul("quantized.linear_dynamic", device, _packed, sides[1:2]))}
 
@@ -82,6 +84,25 @@ def _float(dtype: torch.dtype, device: torch.device, sides: tuple[int, ...]) -> 
         return lambda: torch.mm(a, b, out=out)
 
     return Matmul("torch.mm", device, make, sides)
+
+
+def _rounded(device: torch.device) -> Callable[[int], Product]:
+    def make(side: int) -> Product:
+        random = torch.Generator(device).manual_seed(0)
+        a = torch.rand(side, side, generator=random, device=device, dtype=torch.float32)
+        b, out, settings = a.t().contiguous(), torch.empty_like(a), torch.backends.cuda.matmul
+
+        def product() -> None:
+            before = settings.fp32_precision
+            settings.fp32_precision = "tf32"
+            try:
+                torch.mm(a, b, out=out)
+            finally:
+                settings.fp32_precision = before
+
+        return product
+
+    return make
 
 
 def _whole(side: int, device: torch.device) -> Product:

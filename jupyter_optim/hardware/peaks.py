@@ -22,7 +22,7 @@ import torch
 from jupyter_optim.hardware import peak_cache
 from jupyter_optim.hardware.bandwidth import bandwidth, memory_to_measure, within_caches
 from jupyter_optim.hardware.environment import cpu_model
-from jupyter_optim.hardware.matmul import FLOAT_TYPES, INT8, Matmul, contests
+from jupyter_optim.hardware.matmul import FLOAT_TYPES, INT8, TF32, Matmul, contests
 from jupyter_optim.hardware.peak_data import Key, Peaks
 from jupyter_optim.hardware.race import Race, Rate, synchronizer
 from jupyter_optim.progress import Progress
@@ -37,7 +37,8 @@ _FILL_S, _QUICK_FILL_S = 0.8, 0.25
 _BETTER = 0.1
 """A figure that a pass betters by more than this part has not settled."""
 
-_ALTERNATIVES = ("bfloat16", INT8)
+_TYPES = {"cpu": (*FLOAT_TYPES, INT8), "cuda": (*FLOAT_TYPES, TF32, INT8)}
+_ALTERNATIVES = ("bfloat16", TF32, INT8)
 _TRIES = 3
 """Peaks of a busy machine are measured again by the next processes, up to so often."""
 
@@ -69,7 +70,7 @@ def peaks(
         if key in _remembered():
             return _remembered()[key]
         kept = peak_cache.load(key)
-    wanted = None if dtypes is None else {*dtypes, *_ALTERNATIVES} & {*FLOAT_TYPES, INT8}
+    wanted = None if dtypes is None else {*dtypes, *_ALTERNATIVES} & {*_TYPES[device.type]}
     if (
         kept is None
         or (kept.reason is not None and kept.tries < _TRIES)
@@ -122,7 +123,7 @@ def measure(
             trouble = others() or ("the figures had not settled" if unsettled else None)
             passes += 1
     return Peaks(
-        key=key, flops={name: best.rates[name].per_s for name in (*FLOAT_TYPES, INT8) if name in best.rates},
+        key=key, flops={name: best.rates[name].per_s for name in _TYPES[device.type] if name in best.rates},
         bandwidth_bytes_per_s=best.per_s("memory"), cached_bandwidth_bytes_per_s=best.per_s("cached memory"),
         overhead_us=1e6 / best.rates["ops"].per_s if "ops" in best.rates else None,
         method=("one quick pass" if passes == 1 else f"the best of {passes} passes of several rounds") + (

@@ -9,6 +9,8 @@ from jupyter_optim.render.tables import NOTHING, Column, Table, table
 from jupyter_optim.report import GpuTime, Idle, Report
 
 _CODE = 80
+_LEAST = 5e-4
+"""Idle time of a smaller part of the call is left out."""
 
 
 def gpu_table(report: Report) -> Table | None:
@@ -20,7 +22,7 @@ def gpu_table(report: Report) -> Table | None:
                Column("Note"))  # fmt: skip
     busy = (fmt.duration(gpu.busy_ms), fmt.share(gpu.busy_share), fmt.bar(gpu.busy_share))
     rows: list[tuple[str, ...]] = [("worked", *busy, f"{fmt.count(gpu.launches)} kernels"), *_figures(gpu)]
-    for each in gpu.idle:
+    for each in (idle for idle in gpu.idle if idle.share >= _LEAST):
         ended = " ".join(
             part for part in (each.op and f"`{each.op}`", each.line and f"at {each.line}") if part
         )

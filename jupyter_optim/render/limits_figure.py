@@ -111,9 +111,12 @@ def _draw_roofline(sheet: Sheet, pens: _Pens, peaks: Peaks, ops: list[Op], frame
     bandwidth = peaks.bytes_per_s or 1.0
     used = {op.dtype for op in ops}
     roofs = {
-        name: rate for name, rate in peaks.flops_per_s.items() if name in used or name in ("bfloat16", "int8")
+        name: rate
+        for name, rate in peaks.flops_per_s.items()
+        if name in used or name in ("tf32", "bfloat16", "int8")
     }
-    roofs = dict(sorted(roofs.items(), key=lambda item: -item[1])[:_ROOFS]) or peaks.flops_per_s
+    chosen = sorted(roofs.items(), key=lambda item: (item[0] not in used, item[1]))[:_ROOFS]
+    roofs = dict(chosen) or peaks.flops_per_s
     intensity = [(op.flops or 1) / (op.bytes or 1) for op in ops]
     rate = [(op.flops or 1) / (op.self_ms / 1e3) for op in ops]
     low_x, high_x = min(0.05, *intensity), max(max(roofs.values()) / bandwidth * 2, *intensity) * 1.5

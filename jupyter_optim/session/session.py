@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -23,6 +24,7 @@ from jupyter_optim.profiling.replay import write_trace
 from jupyter_optim.profiling.source import Source
 from jupyter_optim.progress import Listener, Progress
 from jupyter_optim.quality import Evaluate, MaxDrop, fidelity
+from jupyter_optim.quiet import libraries_quiet
 from jupyter_optim.report import Goal, Recommendation, Report
 from jupyter_optim.session.attempt import Outcome, Reference, attempt, is_better
 from jupyter_optim.session.changes import Changes, State
@@ -339,7 +341,8 @@ class Session:
         found: dict[str, Assessment] = {}
         for number, each in enumerate(techniques()):
             progress.report(f"Predicting {each.label}", 0.7 + 0.3 * number / len(techniques()))
-            found[each.name] = assessed(each, subject)
+            with libraries_quiet():
+                found[each.name] = assessed(each, subject)
         self._changes.now.assessments = found
 
     def _reference_now(self) -> Reference:
@@ -363,18 +366,18 @@ class Session:
             )  # fmt: skip
 
         try:
-            outcome = attempt(
-                chosen, options, self.subject, reference=self._reference_now, evaluate=self._evaluate,
-                goal=self._goal, progress=progress, train=self._train,
-            )  # fmt: skip
-            # before the model is touched: a technique of somebody else's may raise here too
-            code = trained_source(chosen.source(options, outcome.change.facts), chosen, self._train)
-            structure = structure_of(self.model)
-            kept = keep == "always" or is_better(outcome.verdict)
-            progress.check()
-            before = (
-                self._changes.adopt(outcome.graft, lambda: self._verify(outcome, progress)) if kept else None
-            )
+            with libraries_quiet():
+                outcome = attempt(
+                    chosen, options, self.subject, reference=self._reference_now, evaluate=self._evaluate,
+                    goal=self._goal, progress=progress, train=self._train,
+                )  # fmt: skip
+                # before the model is touched: a technique of somebody else's may raise here too
+                code = trained_source(chosen.source(options, outcome.change.facts), chosen, self._train)
+                structure = structure_of(self.model)
+                kept = keep == "always" or is_better(outcome.verdict)
+                progress.check()
+                verify = partial(self._verify, outcome, progress)
+                before = self._changes.adopt(outcome.graft, verify) if kept else None
         except Cancelled:
             raise
         except OptimError as error:

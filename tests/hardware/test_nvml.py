@@ -57,6 +57,18 @@ def test_the_library_is_closed_and_no_thread_is_left(machine: str) -> None:
 
 
 @needs_stub
+def test_what_the_driver_tells_of_a_longer_time_is_not_told_of_a_short_one() -> None:
+    (gpu,) = stub.answers("v100")["brief samples"]["gpus"]
+    for sensor in ("utilisation", "memory_controller"):
+        assert gpu[sensor]["mean"] is None
+        assert (
+            gpu[sensor]["reason"]
+            == "the timing was shorter than the 1/6 s or more of which the driver tells this"
+        )
+    assert gpu["sm_clock"]["mean"] == 1380
+
+
+@needs_stub
 def test_a_v100_answers_everything() -> None:
     found = stub.answers("v100")
     environment, gpu = found["environment"], gpu_of("v100")

@@ -30,6 +30,9 @@ def everything() -> dict[str, Any]:
     with Sampler(interval_s=0.02) as sampler:
         time.sleep(0.4)
     found["samples"] = sampler.samples
+    with Sampler(interval_s=0.02) as brief:
+        time.sleep(0.05)
+    found["brief samples"] = brief.samples
     return {**found, "known": _known(), **metered(0.15)}
 
 

@@ -130,6 +130,26 @@ def test_streams_that_run_beside_each_other(tmp_path: Path) -> None:
     assert kernel.blocks_per_sm == pytest.approx((0.5 * 100 + 4.0 * 60) / 160)
 
 
+def test_kernels_that_run_at_once_share_the_time(tmp_path: Path) -> None:
+    made = MadeUpGpu()
+    with made.op("aten::mm"):
+        made.launch("sgemm", 100.0, stream=7)
+    with made.op("aten::bmm"):
+        made.launch("batched_sgemm", 60.0, stream=13)
+    with made.op("aten::relu"):
+        made.launch("relu_kernel", 30.0, stream=13)
+    made.wait()
+    report, gpu = opened(made, tmp_path)
+    # mm begins at 9 us; bmm at 16 us, relu at 76 us, beside it until 109 us: each takes half of those 90 us
+    assert gpu.busy_ms == pytest.approx(0.100)
+    assert {kernel.op: kernel.ms for kernel in gpu.kernels} == pytest.approx(
+        {"aten::mm": 0.100, "aten::bmm": 0.060, "aten::relu": 0.030}
+    )
+    ops = {op.name: op.self_ms for op in report.ops}
+    assert ops == pytest.approx({"aten::mm": 0.055, "aten::bmm": 0.030, "aten::relu": 0.015})
+    assert sum(op.share for op in report.ops) == pytest.approx(gpu.busy_share)
+
+
 def test_occupancy_that_the_trace_does_not_give(tmp_path: Path) -> None:
     made = MadeUpGpu()
     with made.op("aten::mm"):
@@ -186,6 +206,12 @@ def test_steps_are_told_by_the_step(tmp_path: Path) -> None:
         ("sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x64_warpgroupsize1x1x1_cublas_hgmma", True),
         ("void cutlass::Kernel2<cutlass_80_tensorop_s1688gemm_128x64_16x6_nt_align4>(...)", True),
         ("void cutlass::Kernel2<cutlass_80_simt_sgemm_256x128_8x4_nn_align1>(...)", False),
+        # as an H200 names them
+        ("sm80_xmma_fprop_implicit_gemm_tf32f32_tf32f32_f32_nhwckrsc_nchw_g1_tensor16x8x8_execute", True),
+        ("sm90_xmma_fprop_implicit_gemm_f32f32_tf32f32_f32_nhwckrsc_nhwc_warpgroupsize1x1x1_g1_execute", True),
+        ("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_warpgroupsize1x1x1_g1_execute", True),
+        ("sm80_xmma_gemm_f32f32_f32f32_f32_tn_n_tilesize128x128x8_ffma_aligna4_alignc4_execute", False),
+        ("void cublasLt::splitKreduce_kernel<32, 16, int, float, float, float, float, false, float>(...)", None),
         ("nvjet_tst_192x192_64x4_1x2_h_bz_coopB_TNT", True),
         ("void pytorch_flash::flash_fwd_kernel<Flash_fwd_kernel_traits<64, 128, 128, 4>>(...)", True),
         ("void gemv2T_kernel_val<int, int, float, float, float, float, 128, 16, 4, 4, false>(...)", False),

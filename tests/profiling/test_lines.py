@@ -377,3 +377,17 @@ def test_a_frame_that_is_left_without_a_word_closes_its_ranges() -> None:
     with ranges:
         run("g = (n for n in range(9))\nnext(g)\ng.close()\nh = iter([1])\nfor _ in h: pass", {})
     assert ranges._open.stack == []
+
+
+def test_a_folder_that_pip_installed_into_is_a_librarys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, own = tmp_path / "target" / "package.py", tmp_path / "mine" / "module.py"
+    for file in (theirs, own):
+        file.parent.mkdir()
+        file.write_text("x = 1\n")
+    (tmp_path / "target" / "package-1.0.dist-info").mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(theirs.parent), str(own.parent)])
+    code = UserCode()
+    assert code.place(str(theirs)) is None
+    assert code.place(str(own)) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 from dataclasses import fields, is_dataclass
@@ -234,3 +235,30 @@ def test_the_trace_can_be_kept(tmp_path: Path, name: str) -> None:
     data = (tmp_path / name).read_bytes()
     text = gzip.decompress(data) if name.endswith(".gz") else data
     assert "aten::add" in {event["name"] for event in json.loads(text)["traceEvents"]}
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_a_gpus_recording_is_written_before_the_next_one_begins(
+    monkeypatch: pytest.MonkeyPatch, on_gpu: bool
+) -> None:
+    # GIVEN two recordings, the first not read yet
+    monkeypatch.setattr(Recorder, "spoilt_by_another", on_gpu)
+    model, x = model_and_input()
+    first, second = Recorder(memory=False), Recorder(memory=False)
+    first.start()
+    model(x)
+    first.stop()
+    assert first._saved is None
+    # WHEN the second begins
+    second.start()
+    second.stop()
+    # THEN the first is in a file, if what is read later would be wrong, and its events are its own
+    assert (first._saved is not None) == on_gpu
+    assert "aten::linear" in by_name(first.columns())
+    assert "aten::linear" not in by_name(second.columns())
+    # and the file goes with the recording
+    path = first.save()
+    assert path.is_file()
+    del first
+    gc.collect()
+    assert not path.parent.exists()

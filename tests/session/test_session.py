@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import warnings
 import weakref
 from typing import Any
 
@@ -284,3 +285,29 @@ def test_work_in_inference_mode_leaves_weights_that_can_be_trained() -> None:
     assert not session.workload.mode.grad
     live(X).sum().backward()
     assert live[0].weight.grad is not None
+
+
+class Warns(nn.Module):
+    """It warns once its weights are no longer float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.layer.weight.dtype is not torch.float32:
+            warnings.warn("slow kernels for this type", stacklevel=1)
+        return self.layer(x)
+
+
+def test_what_a_changed_model_warns_of_stays_out_of_the_cell() -> None:
+    live = Warns().eval()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        session = jo.optimize(live, X)
+        assert session.apply("bf16", keep="always").accepted
+        assert not caught
+        assert warnings.filters == before
+        live(X)
+    assert [str(each.message) for each in caught] == ["slow kernels for this type"]

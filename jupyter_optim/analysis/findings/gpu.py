@@ -11,6 +11,8 @@ _COPIES = 0.05
 _ON_CORES = 0.5
 _FEW_BLOCKS = 1.0
 _THIRD = 0.3
+_NAME = 60
+"""Letters of a kernel's name that are shown."""
 
 
 def waits_for_launches(report: Report) -> Iterator[Finding]:
@@ -86,7 +88,7 @@ def idle_tensor_cores(report: Report) -> Iterator[Finding]:
         "no-tensor-cores", share, f"Products outside of the tensor cores take {share:.0%} of the time",
         "They multiply numbers of a type that tensor cores do not take. bfloat16 or float16 (autocast, or the techniques "
         '`bf16` and `fp16`), or `torch.set_float32_matmul_precision("high")`, moves them there.',
-        tuple(kernel.name for kernel in slow[:3]),
+        tuple(_brief(kernel.name) for kernel in slow[:3]),
     )  # fmt: skip
 
 
@@ -104,8 +106,13 @@ def small_grids(report: Report) -> Iterator[Finding]:
     yield _finding(
         "small-grids", share, f"Kernels that leave multiprocessors without work take {share:.0%} of the time",
         "They start fewer blocks than the GPU has multiprocessors. A larger batch would take little more time.",
-        tuple(f"{each.name}: {each.blocks_per_sm:.2g} blocks a multiprocessor" for each in small[:3]),
+        tuple(f"{_brief(each.name)}: {each.blocks_per_sm:.2g} blocks a multiprocessor" for each in small[:3]),
     )  # fmt: skip
+
+
+def _brief(name: str) -> str:
+    """A kernel's name, of which libraries make a hundred letters and more."""
+    return name if len(name) <= _NAME else f"{name[: _NAME * 2 // 3]}…{name[-_NAME // 3 :]}"
 
 
 def _idle(report: Report, reason: IdleReason) -> tuple[GpuTime | None, Idle | None]:

@@ -53,11 +53,30 @@ def places(columns: Columns) -> Ints:
 
 
 def device_time(columns: Columns) -> Ints:
-    """For each row of the host, the time of the accelerator's work that it launched itself, ns."""
+    """For each row of the host, the time of the accelerator's work that it launched itself, ns.
+
+    Where several kernels run at once, each has its part of that time: so the rows add up to the time that passed.
+    """
     spent = np.zeros(len(columns), np.int64)
     at = places(columns)
-    np.add.at(spent, at[at >= 0], columns.duration[columns.work.row[at >= 0]])
+    np.add.at(spent, at[at >= 0], divided(columns)[at >= 0])
     return spent
+
+
+def divided(columns: Columns) -> Ints:
+    """For each piece of the accelerator's work its duration, ns, divided by how many ran at once, moment by moment."""
+    rows = columns.work.row
+    length = columns.duration[rows]
+    times = np.concatenate([columns.start[rows], columns.start[rows] + length])
+    order = np.argsort(times, kind="stable")
+    running = np.cumsum(np.where(order < len(rows), 1, -1))
+    if len(rows) == 0 or running.max() == 1:
+        return length
+    passed = np.diff(times[order], append=times[order[-1]])
+    at_once = np.cumsum(np.where(running > 0, passed / np.maximum(running, 1), 0.0))
+    until = np.empty(len(times))
+    until[order] = np.concatenate([[0.0], at_once[:-1]])
+    return np.rint(until[len(rows) :] - until[: len(rows)]).astype(np.int64)
 
 
 def launches(columns: Columns) -> Ints:

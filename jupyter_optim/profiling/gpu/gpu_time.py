@@ -28,7 +28,14 @@ _DIRECTIONS = {
 
 
 def gpu_time(
-    causes: Causes, labels: Labels, inside: NDArray[np.bool_], begin: Ints, end: Ints, calls: int
+    causes: Causes,
+    labels: Labels,
+    inside: NDArray[np.bool_],
+    begin: Ints,
+    end: Ints,
+    calls: int,
+    *,
+    steps: bool,
 ) -> GpuTime | None:
     """What the accelerator did in some calls; None if it did nothing.
 
@@ -41,6 +48,7 @@ def gpu_time(
         begin: when each of them began, ns, in order.
         end: when it ended on the host; work that it launched may end later.
         calls: how many there were; the figures are of one.
+        steps: they are steps of a loop, not calls that were made for the trace, each waited for.
     """
     columns = causes.columns
     work, host = columns.work, places(columns)
@@ -52,7 +60,7 @@ def gpu_time(
     device = int(max(devices, key=lambda each: int(spent[mine[work.device[mine] == each]].sum())))
     chosen = mine[work.device[mine] == device]
     rows = work.row[chosen]
-    windows = Windows.of(begin, _ends_of_work(columns, begin, end, chosen, host))
+    windows = Windows.of(begin, _ends_of_work(columns, begin, end, chosen, host), steps=steps)
     view = _View(columns, chosen, host, calls, _Owners.of(causes, labels))
     starts, ends, _ = busy(columns.start[rows], columns.start[rows] + columns.duration[rows])
     busy_ns, length = int((ends - starts).sum()), windows.length

@@ -14,7 +14,7 @@ from jupyter_optim.report import IdleReason
 
 _MOSTLY = 0.5
 _CLOSE = 0.05
-"""Calls whose distance is less than this part of their length follow each other."""
+"""Steps whose distance is less than this part of their length follow each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class Windows:
     end: Ints
 
     @classmethod
-    def of(cls, begin: Ints, end: Ints) -> Windows:
-        """Those of some calls: what is between two that follow each other closely belongs to them."""
-        slack = int(_CLOSE * float(np.median(end - begin)))
+    def of(cls, begin: Ints, end: Ints, *, steps: bool) -> Windows:
+        """Those of some calls; between two steps that follow each other closely is nothing but theirs."""
+        slack = int(_CLOSE * float(np.median(end - begin))) if steps else 0
         begin, end, _ = busy(begin, end + slack)
         return cls(begin, end - slack)
 

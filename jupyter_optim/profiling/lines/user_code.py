@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import site
+import sys
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ def name_cells_by(cell_of: CellOf | None) -> None:
     _names[:] = [] if cell_of is None else [cell_of]
 
 
+def _installed_into(folder: str) -> bool:
+    """Whether pip put packages there (``pip install --target``): each leaves its metadata beside it."""
+    return bool(folder) and next(Path(folder).glob("*.dist-info"), None) is not None
+
+
 class UserCode:
     """Tells code of cells and local files from that of libraries.
 
@@ -50,6 +56,7 @@ class UserCode:
         library = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib") if key in paths]
         library += [os.environ[_GENERATED]] if os.environ.get(_GENERATED) else []
         library += [*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parents[2])]
+        library += [folder for folder in sys.path if _installed_into(folder)]
         self._libraries = tuple(os.path.realpath(folder) + os.sep for folder in library)
 
     def place(self, filename: str) -> Cell | None:

@@ -124,7 +124,8 @@ def attribute_calls(columns: Columns, calls: Ints, labels: Labels, *, span: bool
     if span:
         start, end = start.min(keepdims=True), end.max(keepdims=True)
     calls_in_all, causes = len(start), Causes.of(columns)
-    gpu = gpu_time(causes, labels, inside, start, end, calls_in_all) if on_device else None
+    steps = bool((columns.kind[outermost] == Kind.NOTE).all())
+    gpu = gpu_time(causes, labels, inside, start, end, calls_in_all, steps=steps) if on_device else None
     # an accelerator may go on when the host is done
     call_ms = float((end - start).sum()) / calls_in_all / 1e6 if gpu is None else gpu.busy_ms + gpu.idle_ms
     spent = Spent(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,10 +29,11 @@ class Recorder:
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")
         from torch.autograd.profiler import profile  # noqa: PLC0415 (after the line above)
 
-        device = "cuda" if torch.cuda.is_available() else None
-        self._profiler: Any = profile(use_kineto=True, use_cpu=True, use_device=device, profile_memory=memory,
+        self._device = "cuda" if torch.cuda.is_available() else None
+        self._profiler: Any = profile(use_kineto=True, use_cpu=True, use_device=self._device, profile_memory=memory,
                                       record_shapes=shapes)  # fmt: skip
         self._running = False
+        self._saved: Path | None = None
 
     @staticmethod
     def obstacle() -> str | None:
@@ -45,6 +48,9 @@ class Recorder:
 
     def start(self) -> None:
         """Begin to record, in this thread."""
+        before = _unread()
+        if before is not None and before.spoilt_by_another:
+            before.save()
         self._profiler.__enter__()
         self._running = True
 
@@ -53,6 +59,25 @@ class Recorder:
         if self._running:
             self._running = False
             self._profiler.__exit__(None, None, None)
+            _last[:] = [weakref.ref(self)]
+
+    @property
+    def spoilt_by_another(self) -> bool:
+        """Whether the trace can no longer be read once another recording has ended.
+
+        Kineto turns an accelerator's clock into time when the trace is written, with what the last recording measured
+        of the clocks: what is older comes out at zero, and with no length (seen with PyTorch 2.11).
+        """
+        return self._device is not None
+
+    def save(self) -> Path:
+        """Have the trace in a file, which lasts as long as this object."""
+        if self._saved is None:
+            folder = tempfile.mkdtemp(prefix="jupyter-optim-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._saved = Path(folder) / "trace.json"
+            self._profiler.export_chrome_trace(str(self._saved))
+        return self._saved
 
     def columns(self, *, keep: Path | None = None, name_of: Callable[[str], str] | None = None) -> Columns:
         """The recorded events.
@@ -64,10 +89,17 @@ class Recorder:
         Raises:
             OptimError: the trace cannot be left there.
         """
-        with tempfile.TemporaryDirectory(prefix="jupyter-optim-") as folder:
-            path = Path(folder) / "trace.json"
-            self._profiler.export_chrome_trace(str(path))
-            if keep is not None:
-                data = path.read_bytes()
-                leave_trace(data if name_of is None else for_viewers(data, name_of), keep)
-            return read(path)
+        path = self.save()
+        if keep is not None:
+            data = path.read_bytes()
+            leave_trace(data if name_of is None else for_viewers(data, name_of), keep)
+        return read(path)
+
+
+_last: list[weakref.ref[Recorder]] = []
+"""The recording that ended last."""
+
+
+def _unread() -> Recorder | None:
+    """The recording that ended last, if it may still be read."""
+    return _last[0]() if _last else None
