@@ -74,6 +74,16 @@ class Output:
         """Show the report, or replace the one that is shown."""
         self._publish(to_bundle(report, baseline))
 
+    def widget(self, widget: Any) -> None:
+        """Show a widget in the place of what is shown."""
+        from IPython.display import display, update_display  # noqa: PLC0415 (needed in a notebook only)
+
+        if self._shown:
+            update_display(widget, display_id=self._id)
+        else:
+            display(widget, display_id=self._id)
+        self._shown = True
+
     def headline(self, report: Report, baseline: Report | None = None) -> None:
         """Show one sentence only."""
         line = headline(report, baseline)

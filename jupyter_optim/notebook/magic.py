@@ -136,6 +136,7 @@ class OptimizeMagics(Magics):
                 trace_path=given.trace,
                 progress=progress,
                 train=train,
+                predict=False,
             )
 
         present(self.shell, given, measure, "the model" if model is None else type(model).__name__)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -34,7 +36,7 @@ def present(
     Args:
         shell: where it is shown.
         given: what the user asked for.
-        measure: makes the session, and tells its progress.
+        measure: makes the session, and tells its progress; what would help is not predicted yet.
         subject: what is measured, for the line that is shown meanwhile.
     """
     output = Output(shell)
@@ -43,10 +45,7 @@ def present(
         if given.recalibrate:
             _recalibrated(output)
         session = measure(Progress(lambda text, done: output.say(f"Measuring {subject}: {text}", done)))
-        if given.quiet:
-            output.headline(session.report, session.baseline)
-        else:
-            output.report(session.report, session.baseline)
+        below = _predicted(shell, given, session, output)
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)
         raised = _in_expression(error)
         if raised is not None:
@@ -56,12 +55,33 @@ def present(
         return
     if given.into is not None:
         shell.push({given.into: session})
-    for follow in (_offer, _save, _check_trace):
+    for follow in (partial(_offer, below=below), _save, _check_trace):
         try:
             follow(session, given, output)
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)
             # in an output of its own: the report above is complete, and stays
             _explain(Output(shell), error)
+
+
+def _predicted(shell: InteractiveShell, given: Arguments, session: Session, output: Output) -> Output:
+    """Predict what would help while the report is there to read, then show it with that.
+
+    Returns:
+        The output below the report, for the panel.
+    """
+    if given.quiet or output.in_terminal:
+        below = output
+    else:
+        output.report(session.report, session.baseline)
+        below = Output(shell)
+    # interrupted, the user has seen enough: what was predicted so far counts
+    with suppress(KeyboardInterrupt):
+        session.predict(Progress(below.say))
+    if given.quiet:
+        output.headline(session.report, session.baseline)
+    else:
+        output.report(session.report, session.baseline)
+    return below
 
 
 def show_peaks(shell: InteractiveShell) -> None:
@@ -118,19 +138,17 @@ def fail(shell: InteractiveShell, error: BaseException) -> None:
     _explain(Output(shell), error)
 
 
-def _offer(session: Session, given: Arguments, output: Output) -> None:
+def _offer(session: Session, given: Arguments, output: Output, *, below: Output) -> None:
     if given.quiet:
         return
     if output.in_terminal:
         output.hint(next((each.technique for each in session.recommendations), "int8-dynamic"))
         return
-    from IPython.display import display  # noqa: PLC0415 (needed in a notebook only)
-
     from jupyter_optim.notebook.panel import new_panel_of  # noqa: PLC0415 (imports ipywidgets)
 
     panel = new_panel_of(session)
     panel.attach(output)
-    display(panel)
+    below.widget(panel)
 
 
 def _save(session: Session, given: Arguments, _: Output) -> None:

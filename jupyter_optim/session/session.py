@@ -58,7 +58,7 @@ class Session:
     def __init__(
         self, workload: Workload, *, evaluate: Evaluate | None = None, max_drop: float | str = 0.01,
         goal: Goal = "latency", source: Source | None = None, progress: Progress | None = None,
-        train: Train | None = None,
+        train: Train | None = None, predict: bool = True,
     ) -> None:  # fmt: skip
         self.configure(evaluate=evaluate, max_drop=max_drop, goal=goal, train=train)
         self._workload, self._source = workload, source
@@ -68,7 +68,8 @@ class Session:
         self._reference: Reference | None = None
         with self._work(f"measuring {type(workload.model).__name__}", progress) as own:
             self._changes = Changes(State(self._measured(own)))
-            self._assess(own)
+            if predict:
+                self._predict(own)
 
     def __repr__(self) -> str:
         kept = sum(1 for step in self._steps if step.accepted and not step.undone)
@@ -96,8 +97,9 @@ class Session:
         self._evaluate, self._train = evaluate, train
 
     def remeasure(
-        self, workload: Workload, *, source: Source | None = None, progress: Progress | None = None
-    ) -> Report:
+        self, workload: Workload, *, source: Source | None = None, progress: Progress | None = None,
+        predict: bool = True,
+    ) -> Report:  # fmt: skip
         """Go on with another workload of the same model: the history stays."""
         before = self._workload, self._source
         self._workload, self._source = workload, source
@@ -105,7 +107,8 @@ class Session:
             with self._work(f"measuring {type(workload.model).__name__}", progress) as own:
                 self._changes.settle(State(self._measured(own)))
                 self._reference = None
-                self._assess(own)
+                if predict:
+                    self._predict(own)
         except BaseException:
             self._workload, self._source = before
             raise
@@ -189,8 +192,18 @@ class Session:
         """Measure the model as it is now once more."""
         with self._work("measuring again") as progress:
             self._changes.settle(State(self._measured(progress)))
-            self._assess(progress)
+            self._predict(progress)
         return self.report
+
+    def predict(self, progress: Progress | None = None) -> tuple[Recommendation, ...]:
+        """Judge every technique on the model as it is now; *Cancel* ends that with those that were judged so far.
+
+        Raises:
+            Busy: other work is under way.
+        """
+        with self._work("predicting what would help", progress) as own:
+            self._predict(own)
+        return self.recommendations
 
     def write_trace(self, path: str | PathLike[str]) -> Path:
         """Record a few calls of the model as it is now, and write down the profiler's trace.
@@ -274,6 +287,8 @@ class Session:
             step = self._try(chosen, parsed, keep, assessment, progress)
             step.took_s = time.perf_counter() - began
             self._steps.append(step)
+            if step.accepted:
+                self._predict(progress)
             step.report = self.report
             return step
 
@@ -336,14 +351,16 @@ class Session:
         found = measure(self._workload, progress, self._source)
         return replace(found, report=placed(found.report))
 
-    def _assess(self, progress: Progress) -> None:
-        subject = self.subject
-        found: dict[str, Assessment] = {}
-        for number, each in enumerate(techniques()):
-            progress.report(f"Predicting {each.label}", 0.7 + 0.3 * number / len(techniques()))
-            with libraries_quiet():
-                found[each.name] = assessed(each, subject)
-        self._changes.now.assessments = found
+    def _predict(self, progress: Progress) -> None:
+        subject, known = self.subject, techniques()
+        found = self._changes.now.assessments = dict[str, Assessment]()
+        try:
+            for number, each in enumerate(known):
+                progress.report(f"Predicting what would help: {each.label}", number / len(known))
+                with libraries_quiet():
+                    found[each.name] = assessed(each, subject)
+        except Cancelled:
+            return
 
     def _reference_now(self) -> Reference:
         known = self._reference
@@ -410,7 +427,6 @@ class Session:
         self._changes.now = State(self._measured(progress))
         if self.workload.obstacle is not None:
             raise OptimError(f"once in place, the model failed: {self.workload.obstacle}")
-        self._assess(progress)
 
     def _undo(self) -> Step | None:
         step = self._changes.undo()

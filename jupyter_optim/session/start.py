@@ -61,21 +61,23 @@ def current() -> Session:
 def open_session(
     workload: Workload, *, evaluate: Evaluate | None = None, max_drop: float | str | None = None,
     goal: str | None = None, source: Source | None = None, progress: Progress | None = None,
-    train: Train | None = None,
+    train: Train | None = None, predict: bool = True,
 ) -> Session:  # fmt: skip
     """The session of the workload's model, measured on this workload: the one it has, or a new one.
 
-    It hangs on the model itself, so that it lives as long as the model does, and no longer.
+    It hangs on the model itself, so that it lives as long as the model does, and no longer. What techniques would bring
+    is left to `Session.predict` unless `predict` is given.
     """
     model = workload.model
     session = model.__dict__.get(CARRIED)
     if isinstance(session, Session):
         session.configure(evaluate=evaluate, max_drop=max_drop, goal=goal, train=train)
-        session.remeasure(workload, source=source, progress=progress)
+        session.remeasure(workload, source=source, progress=progress, predict=predict)
     else:
         session = Session(
             workload, evaluate=evaluate, max_drop=0.01 if max_drop is None else max_drop,
             goal=checked_goal(goal or "latency"), source=source, progress=progress, train=train,
+            predict=predict,
         )  # fmt: skip
         object.__setattr__(model, CARRIED, session)
     _newest[:] = [session]
@@ -89,7 +91,7 @@ def optimize_expression(
 ) -> Session:  # fmt: skip
     """Make an expression the workload: it is run as a whole, many times, as by ``%timeit``.
 
-    The model is the one that takes the most time in it.
+    The model is the one that takes the most time in it. What would help is left to `Session.predict`.
 
     Args:
         expression: source of a Python expression, such as ``model.generate(ids)``.
@@ -118,7 +120,7 @@ def optimize_expression(
         workload = workload.as_expression(_runner(code, namespace, names, workload.model))
     return open_session(
         workload, evaluate=evaluate, max_drop=max_drop, goal=goal, source=Source(trace_path=trace_path),
-        progress=progress, train=train,
+        progress=progress, train=train, predict=False,
     )  # fmt: skip
 
 

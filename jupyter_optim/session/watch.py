@@ -137,7 +137,7 @@ class Watch:
     def session(
         self, model: nn.Module | None = None, *, evaluate: Evaluate | None = None,
         max_drop: float | str | None = None, goal: str | None = None, trace_path: Path | None = None,
-        progress: Progress | None = None, train: Train | None = None,
+        progress: Progress | None = None, train: Train | None = None, predict: bool = True,
     ) -> Session:  # fmt: skip
         """Measure the model that was called, and open or continue its session.
 
@@ -158,6 +158,7 @@ class Watch:
             source=source,
             progress=progress,
             train=train,
+            predict=predict,
         )
 
     def _trace(self) -> CellTrace | None:

@@ -152,6 +152,10 @@ class Session:
     def can_redo(self):
         return bool(self.undone)
 
+    def predict(self, progress=None):
+        progress.report("Predicting", 0.5)
+        return self.recommendations
+
     def swap_on(self, swapper):
         self.swap = swapper
 
@@ -274,7 +278,9 @@ class Watch:
         trace_path=None,
         progress=None,
         train=None,
+        predict=True,
     ):
+        assert not predict  # the report is shown before that
         progress.report("timing", 0.5)
         Watch.during()
         session = Session(nn.Linear(2, 2) if model is None else model, goal, max_drop, evaluate, train)

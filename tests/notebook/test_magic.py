@@ -23,6 +23,39 @@ def test_shows_the_report_and_apart_from_it_the_controls(faked):
     assert "Measuring" not in ran.html
 
 
+def test_the_report_is_there_while_what_would_help_is_predicted(faked):
+    # GIVEN a session that says what its cell shows when it predicts
+    faked.run(
+        "from jupyter_optim.session import Session\n"
+        "shown, publish = [], get_ipython().display_pub.publish\n"
+        "def watched(data, *args, **named):\n"
+        "    shown.append('report' if any('report' in kind for kind in data) else data.get('text/plain', ''))\n"
+        "    return publish(data, *args, **named)\n"
+        "get_ipython().display_pub.publish = watched\n"
+        "predict = Session.predict\n"
+        "def interrupted(self, progress=None):\n"
+        "    progress.report('bf16', 0.5)\n"
+        "    shown.append('interrupted')\n"
+        "    raise KeyboardInterrupt\n"
+        "Session.predict = interrupted"
+    )
+    # WHEN that is interrupted
+    ran = faked.run("%%optimize net\nnet(x)")
+    faked.run("get_ipython().display_pub.publish, Session.predict = publish, predict")
+    # THEN the report stood there before, and stands with its controls after it
+    told = eval(faked.run("shown").result)
+    at = told.index("interrupted")
+    assert told[at - 2] == "report"
+    assert told[at - 1].startswith("bf16 50% ... interrupt the kernel")
+    assert "report" in told[at:]
+    assert not ran.failed
+    assert [REPORT in each.data for each in ran.outputs if each.output_type == "display_data"] == [
+        True,
+        False,
+    ]
+    assert WIDGET in ran.outputs[-1].data
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

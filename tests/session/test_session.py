@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import jupyter_optim as jo
+from jupyter_optim.progress import Progress
 from jupyter_optim.quality import MaxDrop
 from jupyter_optim.report import Interval, Quality
 from jupyter_optim.session.attempt import verdict_of
@@ -311,3 +312,30 @@ def test_what_a_changed_model_warns_of_stays_out_of_the_cell() -> None:
         assert warnings.filters == before
         live(X)
     assert [str(each.message) for each in caught] == ["slow kernels for this type"]
+
+
+def test_cancelled_predictions_leave_those_that_were_made() -> None:
+    session = jo.optimize(model(), X)
+    known = list(session.assessments)
+    progress = Progress(
+        lambda text, _: progress.cancel() if session.assessments.keys() >= {known[1]} else None
+    )
+    session.predict(progress)
+    assert list(session.assessments) == known[: len(session.assessments)]
+    assert 2 <= len(session.assessments) < len(known)
+    # what was not judged is judged when it is asked for
+    assert "prune-magnitude" not in session.assessments
+    assert session.apply("prune-magnitude", keep="always").accepted
+    assert list(session.assessments) == known
+
+
+def test_a_cancel_after_the_verdict_keeps_the_change() -> None:
+    live = model()
+    session = jo.optimize(live, X)
+    session.listen(lambda text, _: session.cancel() if text.startswith("Predicting") else None)
+    step = session.apply("bf16", keep="always")
+    assert step.accepted
+    assert session.history == (step,)
+    assert live[0].weight.dtype is torch.bfloat16
+    session.undo()
+    assert live[0].weight.dtype is torch.float32
