@@ -44,7 +44,7 @@ def spectrum(weight: torch.Tensor, moments: Moments | None) -> Spectrum:
     """Of a weight of shape (outputs, inputs); without moments, as if all inputs were alike."""
     matrix = weight.double()
     if moments is not None:
-        matrix = matrix @ torch.linalg.cholesky(_shrunk(moments))
+        matrix = matrix @ _root(_shrunk(moments))
     short = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     squares = short @ short.T
     if len(squares) > WIDE:
@@ -56,6 +56,15 @@ def spectrum(weight: torch.Tensor, moments: Moments | None) -> Spectrum:
         scales = energies.sqrt()
         directions = (matrix @ directions) * torch.where(scales > 1e-5 * scales[0], 1 / scales, 0.0)
     return Spectrum(directions, energies)
+
+
+def _root(covariance: torch.Tensor) -> torch.Tensor:
+    """A matrix L with ``L L^T`` equal to `covariance`, which may have lost rank, or a little more by rounding."""
+    lower, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return lower
+    energies, directions = torch.linalg.eigh(covariance)
+    return directions * energies.clamp_min(0).sqrt()
 
 
 def _shrunk(moments: Moments) -> torch.Tensor:

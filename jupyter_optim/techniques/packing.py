@@ -26,8 +26,8 @@ from jupyter_optim.techniques.rehearse import Prediction, layer_times, rehearse_
 from jupyter_optim.techniques.replace import replace_modules_
 from jupyter_optim.techniques.subject import Layer, Subject
 
-_QUICKLY_PACKED = 50_000_000
-"""Parameters: half a second's work."""
+_QUICKLY_PACKED = 10_000_000
+"""Parameters: a moment's work."""
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 

@@ -23,6 +23,9 @@ _ROUNDS = 3
 _SLOW_S = 0.05
 """A call this long evicts its own weights: a first call costs no more than the next."""
 
+_VERY_SLOW_S = 0.1
+"""A call this long is compared once."""
+
 _SLOWEST = 4.0
 """A rehearsed draft that takes this many times the live model's time is not timed any further."""
 
@@ -150,7 +153,7 @@ def rehearse_draft(subject: Subject, draft: nn.Module) -> Prediction:
         calls = max(1, min(50, int(0.02 / max(first, 1e-6))))
         slow = usual > _SLOW_S
         ratios = []
-        for _ in range(2 if slow else 5):
+        for _ in range(1 if usual > _VERY_SLOW_S else 2 if slow else 5):
             if not slow:
                 once(live, 1)  # brings its weights back into the caches
             before = once(live, calls)

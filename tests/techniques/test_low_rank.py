@@ -9,7 +9,7 @@ from torch import nn
 import jupyter_optim as jo
 from benchmarks import minilm
 from jupyter_optim.techniques.input_moments import Moments
-from jupyter_optim.techniques.low_rank_factors import factored, spectrum
+from jupyter_optim.techniques.low_rank_factors import _shrunk, factored, spectrum
 from tests.zoo import named
 from tests.zoo.timings import short_timings
 
@@ -122,3 +122,22 @@ def test_tied_weights_and_weights_that_others_read_stay() -> None:
     assert isinstance(block.wo, nn.Linear)
     assert isinstance(block.wi, nn.Sequential)
     assert model.lm_head.weight is model.shared.weight
+
+
+def test_inputs_of_few_directions_and_very_different_sizes_are_factored() -> None:
+    # GIVEN a covariance that rounding has robbed of its positive eigenvalues
+    torch.manual_seed(0)
+    rows = torch.randn(50_000, 3) @ torch.randn(3, 128) * 10.0 ** torch.linspace(2, -2, 128)
+    once = Moments.of(rows)
+    moments = Moments(once.rows * 10**5, once.total * 1e5, once.products * 1e5)
+    covariance = _shrunk(moments)
+    assert torch.linalg.cholesky_ex(covariance).info != 0
+    # WHEN a layer's directions on them are looked for
+    layer = nn.Linear(128, 64)
+    found = spectrum(layer.weight.detach(), moments)
+    # THEN three of them are enough
+    assert torch.isfinite(found.directions).all()
+    assert found.rank_for(0.9999, 1) <= 3
+    pair = factored(layer, 3, found, moments)
+    answers = layer(rows)
+    assert torch.linalg.norm(pair(rows) - answers) < 0.02 * torch.linalg.norm(answers)
