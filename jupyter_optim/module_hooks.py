@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 from torch.nn.modules import module as hooks
+from torch.utils.hooks import RemovableHandle
 
 from jupyter_optim.quiet import hooks_allowed
 
@@ -105,8 +106,16 @@ class ModuleHooks:
 
     def _take_off(self, *_: Any) -> None:
         for handle in self._handles:
-            handle.remove()
-            # torch forgets these, and then warns at each call of a compiled model that there are hooks
-            for name in ("_global_forward_hooks_with_kwargs", "_global_forward_hooks_always_called"):
-                getattr(hooks, name, {}).pop(handle.id, None)
+            take_off(handle)
         self._handles = []
+
+
+def take_off(handle: RemovableHandle) -> None:
+    """Remove a global module hook, all of it.
+
+    Of one that takes keyword inputs or is always called torch leaves a mark, and then warns at each call of a compiled
+    model that there are hooks.
+    """
+    handle.remove()
+    for name in ("_global_forward_hooks_with_kwargs", "_global_forward_hooks_always_called"):
+        getattr(hooks, name, {}).pop(handle.id, None)

@@ -11,6 +11,7 @@ from torch import nn
 
 from jupyter_optim.errors import InvalidRecipe, UnsupportedModel
 from jupyter_optim.techniques.int8_layers import Int8Linear, kernels_of
+from jupyter_optim.techniques.static_layers import StaticInt8
 
 _RNN_CELL = "quantized_dynamic"
 
@@ -73,8 +74,8 @@ def _kind(tensor: torch.Tensor) -> str:
 def _entries(model: nn.Module) -> Iterator[Entry]:
     for path, module in model.named_modules(remove_duplicate=True):
         prefix = f"{path}." if path else ""
-        if isinstance(module, Int8Linear):
-            yield from _of_int8_linear(prefix, module)
+        if isinstance(module, Int8Linear | StaticInt8):
+            yield from _of_int8_layer(prefix, module)
         elif _cell(module) is not None:
             yield from _of_rnn(prefix, module)
         elif type(module).get_extra_state is not nn.Module.get_extra_state:
@@ -112,8 +113,8 @@ def _of_tensor(name: str, tensor: torch.Tensor, *, optional: bool = False) -> It
     yield Entry(name, tensor, write, optional)
 
 
-def _of_int8_linear(prefix: str, module: Int8Linear) -> Iterator[Entry]:
-    weight, bias = torch.ops.quantized.linear_unpack(module.packed)
+def _of_int8_layer(prefix: str, module: Int8Linear | StaticInt8) -> Iterator[Entry]:
+    weight, bias = module.unpacked()
     parts = {"int8": weight.int_repr(), "scales": weight.q_per_channel_scales()}
     if bias is not None:
         parts["bias"] = bias.detach()

@@ -40,7 +40,7 @@ class Fp8(Technique):
     )  # fmt: skip
 
     def judge(self, subject: Subject) -> Assessment:
-        reason = _no_hardware(subject) or obstacle_to_packing(subject)
+        reason = subject.obstacle or _no_hardware(subject) or obstacle_to_packing(subject)
         layers = [] if reason else _layers(subject)
         if reason is None and not layers:
             reason = (

@@ -85,17 +85,21 @@ class Int8Linear(nn.Module):
         apart = x.index_select(-1, self.outliers).flatten(0, -2)
         return y.view(-1, self.out_features).addmm_(apart, self.exact).view(y.shape)
 
+    def unpacked(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The weight, a quantized tensor of shape (out_features, in_features), and the bias."""
+        found: tuple[torch.Tensor, torch.Tensor | None] = torch.ops.quantized.linear_unpack(self.packed)
+        return found
+
     @property
     def weight(self) -> torch.Tensor:
         """The weights in float32, shape (out_features, in_features), for code that reads them itself."""
-        weight: torch.Tensor = torch.ops.quantized.linear_unpack(self.packed)[0].dequantize()
+        weight = self.unpacked()[0].dequantize()
         return weight if self.outliers is None else weight.index_copy(1, self.outliers, self.exact.t())
 
     @property
     def bias(self) -> torch.Tensor | None:
         """The bias, shape (out_features,), or None."""
-        bias: torch.Tensor | None = torch.ops.quantized.linear_unpack(self.packed)[1]
-        return bias
+        return self.unpacked()[1]
 
     def packed_bytes(self) -> int:
         """Bytes of the packed weights, their scales and the bias; buffers are counted apart."""
@@ -125,7 +129,7 @@ class Int8Linear(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        state["packed"] = torch.ops.quantized.linear_unpack(self.packed)
+        state["packed"] = self.unpacked()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

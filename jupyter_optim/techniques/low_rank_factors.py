@@ -60,11 +60,13 @@ def spectrum(weight: torch.Tensor, moments: Moments | None) -> Spectrum:
 
 def _root(covariance: torch.Tensor) -> torch.Tensor:
     """A matrix L with ``L L^T`` equal to `covariance`, which may have lost rank, or a little more by rounding."""
-    lower, failed = torch.linalg.cholesky_ex(covariance)
-    if not failed:
+    found = torch.linalg.cholesky_ex(covariance)
+    if not found.info:
+        lower: torch.Tensor = found.L
         return lower
-    energies, directions = torch.linalg.eigh(covariance)
-    return directions * energies.clamp_min(0).sqrt()
+    parts = torch.linalg.eigh(covariance)
+    root: torch.Tensor = parts.eigenvectors * parts.eigenvalues.clamp_min(0).sqrt()
+    return root
 
 
 def _shrunk(moments: Moments) -> torch.Tensor:

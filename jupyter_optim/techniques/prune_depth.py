@@ -13,6 +13,7 @@ from torch.nn.modules import module as hooks
 
 from jupyter_optim import tree
 from jupyter_optim.errors import NotApplicable
+from jupyter_optim.module_hooks import take_off
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import mismatch
 from jupyter_optim.techniques.draft import Draft
@@ -173,7 +174,7 @@ def _calls(subject: Subject, blocks: set[nn.Module]) -> dict[nn.Module, _Call]:
         with every_layer_called():
             subject.workload.outputs(subject.model)
     finally:
-        handle.remove()
+        take_off(handle)
     return seen
 
 

@@ -24,6 +24,7 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.fp8 import Fp8  # noqa: PLC0415
     from jupyter_optim.techniques.int8_dynamic import Int8Dynamic  # noqa: PLC0415
     from jupyter_optim.techniques.int8_embedding import Int8Embedding  # noqa: PLC0415
+    from jupyter_optim.techniques.int8_static import Int8Mixed, Int8Static  # noqa: PLC0415
     from jupyter_optim.techniques.layout import ChannelsLast  # noqa: PLC0415
     from jupyter_optim.techniques.low_rank import LowRank  # noqa: PLC0415
     from jupyter_optim.techniques.onnxruntime import OnnxRuntime, OnnxRuntimeInt8  # noqa: PLC0415
@@ -38,7 +39,7 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.weight_only import Int4WeightOnly, Int8WeightOnly  # noqa: PLC0415
 
     ours = (
-        Int8Dynamic(), OpenVino(), OpenVinoInt8(), OnnxRuntime(), OnnxRuntimeInt8(), Bf16(), Fp16(), ChannelsLast(),
+        Int8Dynamic(), Int8Static(), Int8Mixed(), OpenVino(), OpenVinoInt8(), OnnxRuntime(), OnnxRuntimeInt8(), Bf16(), Fp16(), ChannelsLast(),
         FoldBatchNorm(), Sdpa(), Compile(), Int8WeightOnly(), Int4WeightOnly(), Int8Embedding(), Fp8(), LowRank(),
         PruneStructured(), PruneDepth(), PruneMagnitude(), Prune24(), ShareWeights(),
     )  # fmt: skip

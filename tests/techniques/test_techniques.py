@@ -138,6 +138,10 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("int8-dynamic", outliers, torch.randn(32, 128), {"backend": "torch.ao", "sensitive": "bfloat16"}),
     ("int8-dynamic", lstm, SEQUENCE, {"backend": "torch.ao"}),
     ("int8-dynamic", lambda: nn.Linear(64, 10).eval(), FLAT, {"backend": "torch.ao"}),
+    ("int8-static", mlp, FLAT, {}),
+    ("int8-static", cnn, IMAGE, {}),
+    ("int8-static", lambda: nn.Linear(64, 10).eval(), FLAT, {}),
+    ("int8-mixed", outliers, torch.randn(32, 128), {"max_drop": 1e-9}),
     ("openvino", mlp, FLAT, {"precision": "f32"}),
     ("openvino-int8", cnn, IMAGE, {"precision": "f32"}),
     ("onnxruntime", mlp, FLAT, {}),
@@ -266,6 +270,10 @@ REFUSALS: list[tuple[str, Any, Any, str]] = [
     ("int8-dynamic", lambda: mlp().train(), FLAT, "train mode"),
     ("int8-dynamic", lambda: nn.Sequential(nn.Conv2d(3, 4, 1)).eval(), IMAGE, "no Linear, LSTM or GRU"),
     ("int8-dynamic", lambda: mlp().double(), FLAT.double(), "not in float32"),
+    ("int8-static", lambda: mlp().train(), FLAT, "train mode"),
+    ("int8-static", lambda: nn.Sequential(nn.Conv1d(3, 4, 1)).eval(), IMAGE.flatten(2), "no Linear or Conv2d"),
+    ("int8-static", lambda: nn.Conv2d(3, 4, 3, padding_mode="reflect", padding=1).eval(), IMAGE, "pad otherwise"),
+    ("int8-mixed", mlp, FLAT, "int8-static takes them all"),
     ("bf16", lambda: mlp().bfloat16(), FLAT.bfloat16(), "already"),
     ("bf16", nn.ReLU, FLAT, "no parameters"),
     ("channels-last", mlp, FLAT, "no 2-d or 3-d convolution"),
@@ -303,7 +311,7 @@ def test_where_it_does_not_apply_it_says_why(name: str, build: Any, x: torch.Ten
 def test_every_technique_tells_what_a_panel_needs() -> None:
     names = [t.name for t in jo.techniques()]
     assert names == [
-        "int8-dynamic", "openvino", "openvino-int8", "onnxruntime", "onnxruntime-int8", "bf16", "fp16", "channels-last",
+        "int8-dynamic", "int8-static", "int8-mixed", "openvino", "openvino-int8", "onnxruntime", "onnxruntime-int8", "bf16", "fp16", "channels-last",
         "fold-batchnorm", "sdpa", "compile", "int8-weight-only", "int4-weight-only", "int8-embedding", "fp8", "low-rank", "prune-structured", "prune-depth",
         "prune-magnitude", "prune-2:4", "share-weights",
     ]  # fmt: skip

@@ -11,7 +11,16 @@ import torch
 from torch import nn
 
 from jupyter_optim.profiling import latency, paired
-from jupyter_optim.techniques import fold_batchnorm, int8_dynamic, layout, packing, precision, rehearse, sdpa
+from jupyter_optim.techniques import (
+    fold_batchnorm,
+    int8_dynamic,
+    int8_static,
+    layout,
+    packing,
+    precision,
+    rehearse,
+    sdpa,
+)
 from jupyter_optim.techniques.engines.on_engine import EngineTechnique
 from jupyter_optim.techniques.rehearse import Prediction
 from jupyter_optim.techniques.subject import Subject
@@ -38,6 +47,7 @@ def short_timings(*, engines: bool = False) -> Iterator[None]:
         mock.patch.object(precision, "rehearse_draft", one_call),
         mock.patch.object(layout, "rehearse_draft", one_call),
         mock.patch.object(packing, "rehearse_draft", one_call),
+        mock.patch.object(int8_static, "rehearse_draft", one_call),
         nullcontext() if engines else mock.patch.object(EngineTechnique, "_rehearsed", unconverted),
         mock.patch.object(sdpa, "rehearse_draft", one_call),
         mock.patch.object(fold_batchnorm, "rehearse_draft", one_call),

@@ -1,0 +1,61 @@
+"""`int8-static` as plain PyTorch source."""
+
+from __future__ import annotations
+
+import pprint
+from collections.abc import Mapping
+from typing import Any
+
+from jupyter_optim.techniques.static_layers import ENGINE
+
+_SOURCE = """\
+import torch
+from torch import nn
+
+torch.backends.quantized.engine = {engine!r}
+
+class StaticInt8(nn.Module):
+    def __init__(self, layer, given, made):
+        super().__init__()
+        self.given, self.made, self.is_conv = given, made, isinstance(layer, nn.Conv2d)
+        self.dims = layer.weight.dim()
+        weight = layer.weight.detach()
+        scales = (weight.flatten(1).abs().amax(1) / 127).clamp_min(1e-12).double()
+        codes = (weight / scales.view(-1, *[1] * (weight.dim() - 1)).float()).round().clamp(-127, 127)
+        zeros = torch.zeros_like(scales, dtype=torch.long)
+        packed = torch._make_per_channel_quantized_tensor(codes.to(torch.int8), scales, zeros, 0)
+        bias = None if layer.bias is None else layer.bias.detach()
+        if self.is_conv:
+            packed = packed.contiguous(memory_format=torch.channels_last)
+            settings = list(layer.stride), list(layer.padding), list(layer.dilation), layer.groups
+            self.packed = torch.ops.quantized.conv2d_prepack(packed, bias, *settings)
+        else:
+            self.packed = torch.ops.quantized.linear_prepack(packed, bias)
+
+    def forward(self, x):
+        if x.dim() < self.dims:
+            return self.forward(x.unsqueeze(0)).squeeze(0)
+        codes = torch.quantize_per_tensor(x.detach(), *self.given, torch.quint8)
+        multiply = torch.ops.quantized.conv2d if self.is_conv else torch.ops.quantized.linear
+        found = multiply(codes, self.packed, *self.made).dequantize()
+        return {result}
+
+# by layer: scale and zero point of its inputs and of its outputs
+layers = {layers}
+for path, (given, made) in layers.items():
+    layer = StaticInt8(model.get_submodule(path), given, made)
+    parent, _, name = path.rpartition(".")
+    {put}
+"""
+
+
+def source(facts: Mapping[str, Any]) -> str:
+    """The change that `facts` describe, to a variable called ``model``."""
+    grids = {
+        path: tuple((each["scale"], each["zero"]) for each in both) for path, both in facts["layers"].items()
+    }
+    return _SOURCE.format(
+        engine=ENGINE, layers=pprint.pformat(grids, width=100, sort_dicts=False),
+        result="found.contiguous() if x.is_contiguous() else found" if facts["contiguous"] else "found",
+        put="model = layer" if "" in grids else "setattr(model.get_submodule(parent), name, layer)",
+    )  # fmt: skip

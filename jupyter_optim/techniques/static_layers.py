@@ -1,0 +1,171 @@
+"""Statically quantized layers: int8 weights by channel, and inputs and outputs on scales that were found beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from jupyter_optim.hardware.isa import has_vnni
+from jupyter_optim.quiet import quiet
+from jupyter_optim.techniques.int8_layers import kernels_of
+
+ENGINE = (
+    "onednn" if "onednn" in torch.backends.quantized.supported_engines else torch.backends.quantized.engine
+)
+"""Whose kernels: on x86 oneDNN's were 2 to 5 times as fast as FBGEMM's for the convolutions of a ResNet-18."""
+
+_SAMPLE = 1 << 16
+_SHRINKS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""Parts of the range of values that are tried as the range of the scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The numbers that 8 bits stand for: ``(code - zero) * scale``, code from 0 to `steps`."""
+
+    scale: float
+    zero: int
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+
+class ValueRange:
+    """What values a tensor takes, call by call."""
+
+    def __init__(self) -> None:
+        self._low = self._high = 0.0
+        self._samples: list[torch.Tensor] = []
+
+    def add(self, tensor: torch.Tensor) -> None:
+        """Take in the values of one call."""
+        if tensor.numel() == 0:
+            return
+        low, high = torch.aminmax(tensor)
+        self._low, self._high = min(self._low, float(low)), max(self._high, float(high))
+        step = max(1, tensor.numel() // _SAMPLE)
+        self._samples.append(tensor.detach().flatten()[::step].clone())
+
+    def grid(self) -> Grid:
+        """The grid of the least squared error on the values seen: rare extremes may be worth less than finer steps."""
+        steps = 255 if has_vnni() else 127  # else int8 products are summed in 16 bits, and would overflow
+        if not self._high - self._low > 0:
+            return Grid(1.0, 0)
+        values = torch.cat(self._samples)
+
+        def error(low: float, high: float) -> float:
+            return _error(values, _grid(low, high, steps), steps)
+
+        high = min((self._high * part for part in _SHRINKS), key=lambda high: error(self._low, high))
+        low = min((self._low * part for part in _SHRINKS), key=lambda low: error(low, high))
+        return _grid(low, high, steps)
+
+
+def _grid(low: float, high: float, steps: int) -> Grid:
+    scale = max((high - low) / steps, 1e-12)
+    return Grid(scale, min(steps, max(0, round(-low / scale))))
+
+
+def _error(values: torch.Tensor, grid: Grid, steps: int) -> float:
+    codes = (values / grid.scale).round_().add_(grid.zero).clamp_(0, steps)
+    return float((codes.sub_(grid.zero).mul_(grid.scale) - values).square_().mean())
+
+
+class StaticInt8(nn.Module):
+    """A Linear or Conv2d whose arithmetic is in int8: float32 in and out.
+
+    Args:
+        layer: a float32 layer, not changed; a convolution pads with zeros.
+        given: the grid of its inputs.
+        made: the grid of its outputs.
+        contiguous: give a convolution's outputs in the default memory format where its inputs have that; the kernel
+            itself gives channels last.
+    """
+
+    def __init__(
+        self, layer: nn.Linear | nn.Conv2d, given: Grid, made: Grid, *, contiguous: bool = False
+    ) -> None:
+        super().__init__()
+        self.given, self.made, self.contiguous = given, made, contiguous
+        self.shape = tuple(layer.weight.shape)
+        self.settings: tuple[Any, ...] = ()
+        if isinstance(layer, nn.Conv2d):
+            padding = layer.padding
+            assert not isinstance(padding, str)  # the caller has looked
+            self.settings = (list(layer.stride), list(padding), list(layer.dilation), layer.groups)
+        weight, bias = layer.weight.detach(), layer._parameters["bias"]
+        scales = (weight.flatten(1).abs().amax(1) / 127).clamp_min(1e-12).double()
+        codes = (weight / scales.view(-1, *[1] * (weight.dim() - 1)).float()).round().clamp(-127, 127)
+        self.pack(codes.to(torch.int8), scales, None if bias is None else bias.detach())
+
+    def pack(self, weight: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """Take other weights.
+
+        Args:
+            weight: int8, in the layer's shape.
+            scales: float64, one for each output channel.
+            bias: float32, one for each output channel, or None.
+        """
+        zeros = torch.zeros_like(scales, dtype=torch.long)
+        with quiet(), kernels_of(ENGINE):
+            made = torch._make_per_channel_quantized_tensor(weight, scales, zeros, 0)  # noqa: SLF001 (no public way)
+            self.packed: Any = self._prepacked(made, bias)
+
+    def _prepacked(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Any:
+        if self.settings:
+            weight = weight.contiguous(memory_format=torch.channels_last)
+            return torch.ops.quantized.conv2d_prepack(weight, bias, *self.settings)
+        return torch.ops.quantized.linear_prepack(weight, bias)
+
+    def unpacked(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The weight, a quantized tensor, and the bias."""
+        unpack = torch.ops.quantized.conv2d_unpack if self.settings else torch.ops.quantized.linear_unpack
+        found: tuple[torch.Tensor, torch.Tensor | None] = unpack(self.packed)
+        return found
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shapes as those of the layer."""
+        if x.dim() < len(self.shape):
+            return self.forward(x.unsqueeze(0)).squeeze(0)  # the kernels take batches only
+        codes = torch.quantize_per_tensor(x.detach(), self.given.scale, self.given.zero, torch.quint8)
+        multiply = torch.ops.quantized.conv2d if self.settings else torch.ops.quantized.linear
+        found: torch.Tensor = multiply(codes, self.packed, self.made.scale, self.made.zero).dequantize()
+        return found.contiguous() if self.contiguous and x.is_contiguous() else found
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weights in float32, for code that reads them itself."""
+        return self.unpacked()[0].dequantize()
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """The bias, one for each output channel, or None."""
+        return self.unpacked()[1]
+
+    def packed_bytes(self) -> int:
+        """Bytes of the packed weights, their scales and the bias."""
+        return self.weight_count() + 20 * self.shape[0]
+
+    def weight_count(self) -> int:
+        """Numbers in the weight."""
+        return int(torch.Size(self.shape).numel())
+
+    def packed_parameters(self) -> int:
+        """Weights and biases that it holds, though none is an `nn.Parameter`."""
+        return self.weight_count() + (0 if self.bias is None else self.shape[0])
+
+    def extra_repr(self) -> str:
+        return f"weight={self.shape}, dtype=qint8, input scale={self.given.scale:.3g}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "packed": self.unpacked()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        weight, bias = state["packed"]
+        super().__setstate__({**state, "packed": None})  # type: ignore[no-untyped-call]
+        with quiet(), kernels_of(ENGINE):
+            self.packed = self._prepacked(weight, bias)
