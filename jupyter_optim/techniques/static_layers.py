@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -145,6 +147,19 @@ class StaticInt8(nn.Module):
     def bias(self) -> torch.Tensor | None:
         """The bias, one for each output channel, or None."""
         return self.unpacked()[1]
+
+    def multiply_adds(self, shape: Sequence[int]) -> int:
+        """Multiplications for inputs of `shape`, (batch, channels, height, width) of a convolution."""
+        if not self.settings:
+            return math.prod(shape) * self.shape[0]
+        strides, paddings, dilations, _ = self.settings
+        sides = (
+            (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for side, kernel, stride, padding, dilation in zip(
+                shape[2:], self.shape[2:], strides, paddings, dilations, strict=True
+            )
+        )
+        return shape[0] * math.prod(sides) * math.prod(self.shape)
 
     def packed_bytes(self) -> int:
         """Bytes of the packed weights, their scales and the bias."""

@@ -160,3 +160,13 @@ def test_mixed_leaves_what_harms_and_quantizes_the_rest(tmp_path: Path) -> None:
 def test_mixed_is_not_offered_where_all_layers_keep_the_quality() -> None:
     live, inputs = named("resnet18").build()
     assert "int8-static takes them all" in jo.optimize(live, inputs).assessments["int8-mixed"].reason
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet", "mlp"])
+def test_the_work_is_counted_as_before(name: str) -> None:
+    live, inputs = named(name).build()
+    session = jo.optimize(live, inputs)
+    before = session.report.flops
+    assert session.apply("int8-static", keep="always").accepted
+    assert session.report.flops.flops == pytest.approx(before.flops, rel=0.01)
+    assert "int8" in {op.dtype for op in session.report.ops if op.name.startswith("quantized::")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +11,13 @@ from jupyter_optim.profiling.trace.columns import Columns, Kind
 from jupyter_optim.profiling.trace.labels import Labels
 from jupyter_optim.profiling.trace.nesting import named
 
-_PACKED_LINEAR = "quantized::linear"
+_PACKED = ("quantized::linear", "quantized::conv")
 
 
 def with_packed(work: Costs, columns: Columns, labels: Labels) -> Costs:
     """`work` with that of int8 layers."""
-    rows = np.flatnonzero(named(columns, _PACKED_LINEAR) & (columns.signature >= 0))
+    packed = np.logical_or.reduce([named(columns, each) for each in _PACKED])
+    rows = np.flatnonzero(packed & (columns.signature >= 0))
     if len(rows) == 0:
         return work
     flops, dtype = work.flops.copy(), work.dtype.copy()
@@ -25,11 +25,11 @@ def with_packed(work: Costs, columns: Columns, labels: Labels) -> Costs:
     for row, around in zip(rows, columns.innermost(Kind.MODULE)[rows], strict=True):
         label = labels.modules[columns.code[around]] if around >= 0 else None
         shapes = columns.signatures[columns.signature[row]].shapes
-        if label is None or label.out_features is None or not shapes:
+        if label is None or label.multiply_adds is None or not shapes:
             continue
         if not all(isinstance(n, int) for n in shapes[0]):
             continue
-        flops[row] = 2 * math.prod(shapes[0]) * label.out_features
+        flops[row] = 2 * label.multiply_adds(shapes[0])
         counted[row], unknown[row], dtype[row] = True, False, len(work.dtypes)
     return replace(
         work, flops=flops, counted=counted, unknown=unknown, dtype=dtype, dtypes=(*work.dtypes, "int8")

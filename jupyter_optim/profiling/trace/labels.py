@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -18,7 +19,8 @@ class ModuleLabel:
     class_name: str
     params: int = 0
     bytes: int | None = None
-    out_features: int | None = None
+    multiply_adds: Callable[[Sequence[int]], int] | None = None
+    """Of a layer with packed weights, which a trace tells no shape of: its multiplications for inputs of some shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,15 @@ def _label(module: nn.Module, path: str | None) -> ModuleLabel | None:
     if path is None:
         return None
     params = sum(p.numel() for p in module.parameters(recurse=False))
+    return ModuleLabel(path, type(module).__name__, params, _own_bytes(module), _multiply_adds(module))
+
+
+def _multiply_adds(module: nn.Module) -> Callable[[Sequence[int]], int] | None:
+    own: Callable[[Sequence[int]], int] | None = getattr(module, "multiply_adds", None)
+    if callable(own):
+        return own
     width = getattr(module, "out_features", None)
-    own = _own_bytes(module)
-    return ModuleLabel(path, type(module).__name__, params, own, width if isinstance(width, int) else None)
+    return (lambda shape: math.prod(shape) * width) if isinstance(width, int) else None
 
 
 def _own_bytes(module: nn.Module) -> int:
