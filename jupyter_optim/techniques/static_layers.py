@@ -153,12 +153,12 @@ class StaticInt8(nn.Module):
         if not self.settings:
             return math.prod(shape) * self.shape[0]
         strides, paddings, dilations, _ = self.settings
-        sides = (
+        sides: list[int] = [
             (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
             for side, kernel, stride, padding, dilation in zip(
                 shape[2:], self.shape[2:], strides, paddings, dilations, strict=True
             )
-        )
+        ]
         return shape[0] * math.prod(sides) * math.prod(self.shape)
 
     def packed_bytes(self) -> int:

@@ -44,11 +44,14 @@ class Frame:
     """A nested value without its tensors, to be filled with others."""
 
     def __init__(self, value: Any) -> None:
+        self._is_tensor = isinstance(value, torch.Tensor)
         self._empty = tree.map_tensors(value, lambda tensor: tensor.detach().new_empty(0))
         self.dtypes = [tensor.dtype for tensor in tree.tensors(value)]
 
     def filled(self, tensors: list[torch.Tensor]) -> Any:
         """The value anew, with `tensors` in their order."""
+        if self._is_tensor:
+            return tensors[0]
         given = iter(tensors)
         return tree.map_tensors(self._empty, lambda _: next(given))
 

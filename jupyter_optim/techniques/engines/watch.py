@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -9,19 +11,19 @@ from torch import nn
 
 from jupyter_optim.guard import write_count
 
+_version, _address = operator.attrgetter("_version"), operator.methodcaller("data_ptr")
+
 
 class Watch:
-    """The tensors and the parts of a module as they are now; `unchanged` is quick enough for each call."""
+    """The tensors and the parts of a module as they are now; `unchanged` takes microseconds, for it is asked each call."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._places: list[tuple[dict[str, Any], str]] = []
-        self._held: list[Any] = []
+        self._registries: list[dict[str, Any]] = []
         for part in module.modules():
-            for registry in (part._parameters, part._buffers, part._modules):
-                entries: dict[str, Any] = registry
-                self._places += [(entries, name) for name in entries]
-                self._held += entries.values()
+            self._registries += [part._parameters, part._buffers, part._modules]
+        self._held = [*chain.from_iterable(map(dict.values, self._registries))]
         self.tensors = [each for each in self._held if isinstance(each, torch.Tensor)]
+        self._counting = [each for each in self.tensors if write_count(each) >= 0 and not _is_lazy(each)]
         self._writes = self._count()
 
     def unwritten(self) -> bool:
@@ -30,11 +32,11 @@ class Watch:
 
     def unchanged(self) -> bool:
         """Whether no tensor was written to or exchanged since, and no part either."""
-        places = zip(self._places, self._held, strict=True)
-        return all(entries.get(name) is held for (entries, name), held in places) and self.unwritten()
+        held = [*chain.from_iterable(map(dict.values, self._registries))]
+        return len(held) == len(self._held) and all(map(operator.is_, held, self._held)) and self.unwritten()
 
-    def _count(self) -> list[tuple[int, int]]:
-        return [(write_count(each), each.data_ptr()) for each in self.tensors]
+    def _count(self) -> tuple[list[int], list[int]]:
+        return [*map(_version, self._counting)], [*map(_address, self.tensors)]
 
     def same_contents(self, others: list[torch.Tensor]) -> bool:
         """Whether the tensors hold the same numbers as `others`, which may be the very same ones."""
@@ -42,3 +44,7 @@ class Watch:
             a is b or (a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b))
             for a, b in zip(self.tensors, others, strict=True)
         )
+
+
+def _is_lazy(tensor: torch.Tensor) -> bool:
+    return isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
