@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -40,7 +40,7 @@ class Int8Static(Technique):
     name = "int8-static"
     family = "quantization"
     rebuilds = "structure"
-    label = "Quantize to int8, scales fixed beforehand"
+    label = "Quantize on fixed scales (int8)"
     risk = (
         "8-bit weights and activations, scaled by the inputs of this run: run it on inputs like those to come. Answers "
         "differ in the second digit."
@@ -92,7 +92,7 @@ class Int8Mixed(Int8Static):
     """As much of `int8-static` as the quality bears: the layers that harm it most for their time stay as they are."""
 
     name = "int8-mixed"
-    label = "Quantize to int8 as far as the quality bears"
+    label = "Quantize what bears it (int8)"
 
     def _judged(self, subject: Subject, layers: list[Layer], found: _Quantized) -> Assessment:
         kept = found.quality()
@@ -101,20 +101,20 @@ class Int8Mixed(Int8Static):
                 applies=False, reason=f"all layers in int8 keep the quality on this run's inputs (cosine {kept.after:.4f}): "
                 "int8-static takes them all"
             )  # fmt: skip
-        assessment = super()._judged(subject, layers, found)
-        return Assessment(
-            applies=True,
-            reason=f"All of {_kinds(layers)} in int8 leave a cosine of {kept.after:.4f} on this run's inputs: as many as "
-            "the allowed drop bears, those first that gain most.",
-            covers_share=assessment.covers_share, predicted_speedup=assessment.predicted_speedup,
-            predicted_size_ratio=assessment.predicted_size_ratio, method=f"{assessment.method}, all layers in int8: at most that",
-        )  # fmt: skip
+        mixed, restored = _mixed(subject, found, subject.progress)
+        if not mixed.layers:
+            return Assessment(
+                applies=False, reason="not one of its layers may be in int8 without too much of a loss"
+            )
+        assessment = super()._judged(subject, mixed.layers, mixed)
+        return replace(
+            assessment,
+            reason=f"All of {_kinds(layers)} in int8 leave a cosine of {kept.after:.4f} on this run's inputs; without the "
+            f"{restored} that harm most for the time they save it is {mixed.quality().after:.4f}.",
+        )
 
     def _change(self, draft: nn.Module, subject: Subject, found: _Quantized, progress: Progress) -> Change:
-        progress.report("Looking for the layers that int8 harms", None)
-        order = _by_harm(subject, found)
-        restored = _fewest(lambda number: found.without(order[:number]).quality(), len(order), progress)
-        mixed = found.without(order[:restored])
+        mixed, restored = _mixed(subject, found, progress)
         note = f"{_kinds(mixed.layers)} in int8" if mixed.layers else "nothing in int8"
         note += f", {restored} left as {'it was' if restored == 1 else 'they were'}"
         return Change(replace_modules_(draft, mixed.made), note, mixed.facts())
@@ -242,6 +242,14 @@ def _watched(seen: Mapping[nn.Module, _Seen]) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def _mixed(subject: Subject, found: _Quantized, progress: Progress) -> tuple[_Quantized, int]:
+    """As many layers in int8 as the quality bears, and how many are not."""
+    progress.report("Looking for the layers that int8 harms", None)
+    order = _by_harm(subject, found)
+    restored = _fewest(lambda number: found.without(order[:number]).quality(), len(order), progress)
+    return found.without(order[:restored]), restored
 
 
 def _by_harm(subject: Subject, found: _Quantized) -> list[str]:

@@ -1,4 +1,4 @@
-"""Transformer blocks as people write them by hand, for tests of what is taken out of them."""
+"""Blocks as people write them by hand, for tests of what is taken out of them, and of what they bear."""
 
 from __future__ import annotations
 
@@ -64,3 +64,17 @@ def encoder() -> nn.Module:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
     return nn.TransformerEncoder(layer, 4, enable_nested_tensor=False).eval()
+
+
+class Harmed(nn.Module):
+    """One of its layers gets a value a thousand times as large as the rest, which takes their precision from them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.spoilt, self.last = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 8)
+        self.first.bias.data[0] = 4.0  # its first answer is always large
+        self.spoilt.weight.data[:, 0] = 0
+        self.register_buffer("large", torch.ones(64).index_fill(0, torch.tensor([0]), 3e3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.spoilt(torch.tanh(self.first(x)) * self.large))

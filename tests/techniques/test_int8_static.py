@@ -15,6 +15,7 @@ import jupyter_optim as jo
 from benchmarks.digits import Digits, network
 from jupyter_optim.hardware.isa import has_vnni
 from jupyter_optim.techniques.static_layers import Grid, StaticInt8, ValueRange
+from tests.techniques.blocks import Harmed
 from tests.zoo import fingerprint, named, peek
 from tests.zoo.timings import short_timings
 
@@ -126,22 +127,8 @@ def test_a_view_of_what_a_convolution_gives_goes_on_working(tmp_path: Path) -> N
     assert torch.equal(jo.load(fresh, tmp_path / "saved")(x), live(x))
 
 
-class Harmed(nn.Module):
-    """One of its layers gets a value a thousand times as large as the rest, which takes their precision from them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.spoilt, self.last = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 8)
-        self.spoilt.weight.data[:, 0] = 0
-        self.register_buffer("large", torch.ones(64).index_fill(0, torch.tensor([0]), 3e3))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(self.spoilt(torch.tanh(self.first(x)) * self.large))
-
-
 def test_mixed_leaves_what_harms_and_quantizes_the_rest(tmp_path: Path) -> None:
     live, x = Harmed().eval(), torch.randn(256, 64)
-    live.first.bias.data[0] = 4.0  # its first answer is always large
     fresh, answers = copy.deepcopy(live), live(x)
     session = jo.optimize(live, x)
     assert session.apply("int8-static").verdict == "quality lost"

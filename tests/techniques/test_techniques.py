@@ -14,7 +14,7 @@ from torch import nn
 
 import jupyter_optim as jo
 from jupyter_optim.techniques.technique import Option
-from tests.techniques.blocks import encoder, fused, grouped
+from tests.techniques.blocks import Harmed, encoder, fused, grouped
 from tests.zoo import named
 from tests.zoo.timings import short_timings
 
@@ -141,7 +141,7 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("int8-static", mlp, FLAT, {}),
     ("int8-static", cnn, IMAGE, {}),
     ("int8-static", lambda: nn.Linear(64, 10).eval(), FLAT, {}),
-    ("int8-mixed", outliers, torch.randn(32, 128), {"max_drop": 1e-9}),
+    ("int8-mixed", lambda: Harmed().eval(), FLAT, {}),
     ("openvino", mlp, FLAT, {"precision": "f32"}),
     ("openvino-int8", cnn, IMAGE, {"precision": "f32"}),
     ("onnxruntime", mlp, FLAT, {}),
