@@ -29,8 +29,10 @@ from jupyter_optim.report import Goal, Interval, Quality, Verdict
 from jupyter_optim.session.recovery import Train, recover
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.graft import Graft
+from jupyter_optim.techniques.interruptible import interruptible
 from jupyter_optim.techniques.subject import Subject
 from jupyter_optim.techniques.technique import Change, Technique
+from jupyter_optim.workload import Workload
 
 _NOTABLE_GAIN = 1.02
 """A gain below this is not worth a changed model, even where the interval clears 1."""
@@ -118,7 +120,7 @@ def attempt(
         # the live model's own outputs have the structure that must be kept
         now = workload.outputs(live)
         asked = time.perf_counter()
-        outputs = workload.outputs(change.model)
+        outputs = _first_answers(change, workload, progress)
         build_s += time.perf_counter() - asked
         changed = mismatch(now, outputs)
         if changed is not None:
@@ -132,6 +134,14 @@ def attempt(
     return Outcome(
         change, graft, timing, quality, size_ratio, verdict, outputs, build_s=build_s if builds else None
     )
+
+
+def _first_answers(change: Change, workload: Workload, progress: Progress) -> Any:
+    """The draft's. A model that is to be compiled is compiled by that, as long as nobody cancels it."""
+    # what inductor keeps of CUDA graphs belongs to one thread
+    if change.compiled is None or workload.device.type != "cpu":
+        return workload.outputs(change.model)
+    return interruptible(lambda: workload.outputs(change.model), progress)
 
 
 def judge(

@@ -68,6 +68,14 @@ class Changes:
             self._done[-1].after = state
         self.now = state
 
+    def last_without(self, name: str) -> Step | None:
+        """The last change in place before which the technique of that name applied, as far as it was judged then."""
+        for change in reversed(self._done):
+            before = (change.before.assessments or {}).get(name)
+            if before is not None and before.applies:
+                return change.step
+        return None
+
     @property
     def original(self) -> tuple[ModuleShape, ...] | None:
         """The structure of the model before the first change in place; None if there is none."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -117,14 +117,18 @@ def save_model(
     return folder
 
 
-def load(model: nn.Module, path: str | PathLike[str], inputs: Any = None) -> nn.Module:
+def load(
+    model: nn.Module, path: str | PathLike[str], inputs: Any = None, *, calibration: Iterable[Any] | None = None
+) -> nn.Module:  # fmt: skip
     """Make `model` what `Session.save` saved: its structure, and its weights.
 
     Args:
         model: a fresh original, trained or not: the same class with the same settings, in the same dtype. It stays
             the same object, on its device and in its mode (train or eval); its parameters are other ones afterwards.
         path: the folder.
-        inputs: as for `optimize`, for an example call; only needed for what is converted anew (engines).
+        inputs: as for `optimize`, for an example call; only needed for what is converted anew (engines). Those that it
+            was saved with give equal answers, also where int8 scales come from them.
+        calibration: as for `optimize`; only needed where an engine has its scales from such inputs.
 
     Returns:
         `model`.
@@ -151,7 +155,7 @@ def load(model: nn.Module, path: str | PathLike[str], inputs: Any = None) -> nn.
         weights = _read_weights(folder, recipe)
         draft = Draft(model, weights="cloned")
         example = None if inputs is None else as_call(inputs)
-        root, compiled = _rebuilt(draft.root, recipe, weights, example)
+        root, compiled = _rebuilt(draft.root, recipe, weights, example, calibration)
         draft.trained = True  # its buffers are the saved ones
         Graft(draft, root, compiled=compiled).apply()
     model.__dict__.pop(CARRIED, None)  # what it knew of the model is true no more
@@ -159,7 +163,7 @@ def load(model: nn.Module, path: str | PathLike[str], inputs: Any = None) -> nn.
 
 
 def _rebuilt(
-    root: nn.Module, recipe: Recipe, weights: dict[str, torch.Tensor], inputs: Any
+    root: nn.Module, recipe: Recipe, weights: dict[str, torch.Tensor], *given: Any
 ) -> tuple[nn.Module, dict[str, Any] | None]:
     """The draft with all steps and the weights, and how it is to be compiled, if it is."""
     compiled: dict[str, Any] | None = None
@@ -167,16 +171,16 @@ def _rebuilt(
     before = [(each, step) for each, step in steps if each.rebuilds != "afterwards"]
     after = [(each, step) for each, step in steps if each.rebuilds == "afterwards"]
     for each, step in before:
-        change = _remade(each, root, step, inputs)
+        change = _remade(each, root, step, *given)
         root, compiled = change.model, change.compiled if change.compiled is not None else compiled
     put_in(root, weights)
     for each, step in after:
-        root = _remade(each, root, step, inputs).model
+        root = _remade(each, root, step, *given).model
     return root, compiled
 
 
-def _remade(chosen: Technique, root: nn.Module, step: SavedStep, inputs: Any) -> Change:
-    kept = Kept(chosen.parse_options(step.options), step.facts, inputs)
+def _remade(chosen: Technique, root: nn.Module, step: SavedStep, *given: Any) -> Change:
+    kept = Kept(chosen.parse_options(step.options), step.facts, *given)
     try:
         return chosen.rebuild(root, kept)
     except OptimError:

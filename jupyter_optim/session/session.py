@@ -30,6 +30,7 @@ from jupyter_optim.session.attempt import Outcome, Reference, attempt, is_better
 from jupyter_optim.session.changes import Changes, State
 from jupyter_optim.session.export import export_model
 from jupyter_optim.session.keep import save_model
+from jupyter_optim.session.order import out_of_order
 from jupyter_optim.session.recommend import assessed, first_line, recommended
 from jupyter_optim.session.recovery import advised, trained_source
 from jupyter_optim.session.step import Step, sentence
@@ -268,7 +269,7 @@ class Session:
             raise InvalidOption(f"keep={keep!r}: give 'if-better' or 'always'.")
         with self._work(chosen.label) as progress:
             # the state may be older than the user's last cell: judge the model as it is
-            assessment = (self._changes.now.assessments or {}).get(name) or chosen.judge(self.subject)
+            assessment = (self._changes.now.assessments or {}).get(name) or self._judged(chosen, self.subject)
             if not assessment.applies:
                 raise NotApplicable(f"{chosen.label} does not apply: {assessment.reason}.")
             began = time.perf_counter()
@@ -346,9 +347,12 @@ class Session:
             for number, each in enumerate(known):
                 progress.report(f"Predicting what would help: {each.label}", number / len(known))
                 with libraries_quiet():
-                    found[each.name] = assessed(each, subject)
+                    found[each.name] = self._judged(each, subject)
         except Cancelled:
             return
+
+    def _judged(self, chosen: Technique, subject: Subject) -> Assessment:
+        return out_of_order(assessed(chosen, subject), chosen, self._changes.last_without(chosen.name))
 
     def _reference_now(self) -> Reference:
         known = self._reference

@@ -18,7 +18,7 @@ from jupyter_optim.techniques.exact import check_exact
 from jupyter_optim.techniques.rehearse import rehearse_draft
 from jupyter_optim.techniques.replace import replace_modules_
 from jupyter_optim.techniques.subject import Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Technique, counted
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Technique, counted
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED, nn.Linear)
@@ -34,6 +34,7 @@ class FoldBatchNorm(Technique):
     family = "layout"
     label = "Fold BatchNorm"
     risk = "None beyond rounding, as long as the model is not trained any further."
+    rebuilds = "structure"
 
     def judge(self, subject: Subject) -> Assessment:
         reason = subject.obstacle or self._obstacle(subject)
@@ -103,6 +104,20 @@ class FoldBatchNorm(Technique):
         with workload.undisturbed(draft), workload.mode.applied(draft):
             found = watch(draft, layers, norms, call).pairs()
         return [(paths[layer], paths[norm]) for layer, norm in found if _fits(layer, norm)]
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        norms: dict[str, nn.Module] = {}
+        for path, norm in kept.facts["pairs"]:
+            layer, former = draft.get_submodule(path), draft.get_submodule(norm)
+            if type(layer) not in _LAYERS or type(former) not in _NORMS:
+                raise TypeError(f"`{norm}` is no BatchNorm after a layer `{path}`")
+            weight = layer._parameters["weight"]
+            assert weight is not None  # each of these classes has one
+            if layer._parameters["bias"] is None:
+                shift = weight.new_zeros(former.num_features)
+                layer._parameters["bias"] = nn.Parameter(shift, weight.requires_grad)
+            norms[norm] = nn.Identity()
+        return Change(replace_modules_(draft, norms))
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         pairs = "".join(f"    {pair!r},\n" for pair in facts["pairs"])

@@ -27,9 +27,17 @@ class Moments:
     @classmethod
     def of(cls, rows: torch.Tensor) -> Moments:
         """Of inputs of shape (rows, channels)."""
-        # products in float32, which is what the layer itself computes in; sums of them in float64
+        # products in float32, which is what the layer itself computes in, of what differs from the mean: next to a
+        # large mean they would be lost
         exact = rows.detach().float()
-        return cls(len(rows), exact.double().sum(0), (exact.T @ exact).double())
+        total = exact.double().sum(0)
+        mean = total / max(1, len(exact))
+        centred = exact - mean.float()
+        # the mean in float32 is off by a little, and so the sum of what differs from it is not quite zero
+        near, left = mean.float().double(), centred.double().sum(0)
+        across = torch.outer(near, left)
+        products = (centred.T @ centred).double() + across + across.T + torch.outer(near, near) * len(exact)
+        return cls(len(rows), total, products)
 
     def add_(self, other: Moments) -> None:
         self.rows += other.rows

@@ -15,11 +15,12 @@ from jupyter_optim.techniques.packing import (
     foretell,
     packable,
     packed_draft,
+    repacked,
     source_of,
     weight_of,
 )
 from jupyter_optim.techniques.subject import Layer, Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique, counted
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique, counted
 from jupyter_optim.techniques.weight_only import obstacle_to_packing
 
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
@@ -31,6 +32,7 @@ class Int8Embedding(Technique):
 
     name = "int8-embedding"
     family = "quantization"
+    rebuilds = "structure"
     label = "Pack embeddings in int8"
     risk = "8-bit rows: hardly any difference in the answers; with 4 bits, one in the second digit."
     options = (
@@ -74,6 +76,9 @@ class Int8Embedding(Technique):
         packing = _packing(layers, options["bits"])
         model = packed_draft(draft, subject, layers, packing, progress)
         return Change(model, f"{_counted(layers)} in {packing.bits} bits", facts_of(layers, packing))
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        return Change(repacked(draft, kept.facts))
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return source_of(facts)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
+import psutil
 from torch import nn
 
 from jupyter_optim.errors import NotApplicable
+from jupyter_optim.profiling.trace.annotate import TensorShape
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.input_moments import Moments, moments_of
-from jupyter_optim.techniques.low_rank_factors import WIDE, Spectrum, factored, spectrum
+from jupyter_optim.techniques.low_rank_factors import any_pair, factored, quick_rank, spectrum
 from jupyter_optim.techniques.low_rank_source import source
 from jupyter_optim.techniques.matrices import is_matrix, matrix_of, read_directly, shared_weights, widths
 from jupyter_optim.techniques.rehearse import layer_times, rehearse_layers
 from jupyter_optim.techniques.replace import replace_modules_
 from jupyter_optim.techniques.subject import Layer, Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique, counted
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique, counted
 
 _SMALLEST = 64
 """Inputs and outputs of a layer that is worth factoring, at least."""
 
 _LARGEST = 4096
 """Inputs or outputs, whichever are fewer: the directions of a larger layer take minutes to find."""
+
+_ASSUMED = 4
+"""Of its directions, a layer whose own are not looked for is taken to keep one in so many."""
+
+_QUICK = 1e10
+"""Operations that a prediction may take to look for directions: half a second, or one on a small machine."""
 
 _FASTER = 1.05
 """A pair that is faster by less than this is not worth its loss."""
@@ -35,6 +43,7 @@ class LowRank(Technique):
     name = "low-rank"
     family = "factorisation"
     lossy = True
+    rebuilds = "structure"
     label = "Factor layers (low rank)"
     risk = (
         "Directions of little variance are lost: answers change, the more the less energy is kept. Training "
@@ -63,12 +72,15 @@ class LowRank(Technique):
         reason = subject.obstacle
         layers = [] if reason else self.layers(subject)
         if reason is None and not layers:
-            reason = f"it has no Linear or 1x1 convolution, called as a layer, with {_SMALLEST} inputs and outputs or more"
+            reason = f"it has no Linear or 1x1 convolution, called as a layer, with {_SMALLEST} inputs and outputs or more, and at most {_LARGEST:,} of one of them"
         if reason is not None:
             return Assessment(applies=False, reason=reason)
         options = self.parse_options({})
         kinds = {layer.kind: layer for layer in reversed(layers)}
-        ranks, made = self._rehearsed(subject, list(kinds.values()), options)
+        try:
+            ranks, made = self._rehearsed(subject, list(kinds.values()), options)
+        except NotApplicable as error:
+            return Assessment(applies=True, reason=str(error), method="not predicted")
         if not made:
             return Assessment(
                 applies=True, reason=f"At the usual setting it brings nothing: {_too_much_energy(options)}. With less "
@@ -92,30 +104,29 @@ class LowRank(Technique):
             f"their outputs' variance.{told}",
             covers_share=prediction.covers_share, predicted_speedup=speedup,
             predicted_size_ratio=max(0.0, 1 - saved / (subject.report.memory.weights_bytes or 1)),
-            method=f"{prediction.method}; ranks from the first layer of each kind{_assumed(layers)}",
+            method=f"{prediction.method}; ranks from the first layer of each kind{_assumed(list(kinds.values()))}",
         )  # fmt: skip
 
     def _rehearsed(
         self, subject: Subject, layers: list[Layer], options: Mapping[str, Any]
     ) -> tuple[dict[str, int], dict[str, nn.Module]]:
         """By kind of layer, the rank and the two layers in its place, for those that would have fewer weights."""
-        moments = self._moments(subject, layers, options)
+        quick = _quickly_known(layers)
+        moments = self._moments(subject, quick, options)
+        known = [layer.path for layer in _known(quick, moments, options)]
         ranks: dict[str, int] = {}
         made: dict[str, nn.Module] = {}
-        for layer in _known(layers, moments, options):
+        for layer in layers:
             subject.progress.check()
-            inputs, outputs = widths(layer.module)
-            if min(inputs, outputs) > WIDE:
-                # its directions take seconds to find; its times depend on the rank alone
-                rank = min(inputs, outputs) // 4
-                any_of_them = torch.eye(outputs, rank, dtype=torch.float64, device=subject.workload.device)
-                found = Spectrum(any_of_them, torch.ones(rank))
-            else:
-                found = spectrum(matrix_of(layer.module), moments.get(layer.path))
-                rank = found.rank_for(options["energy"], int(options["round_to"]))
+            if layer in quick and layer.path not in known:
+                continue  # it gets no inputs
+            rank = min(widths(layer.module)) // _ASSUMED
+            if layer in quick:
+                weight, found = matrix_of(layer.module), moments.get(layer.path)
+                rank = quick_rank(weight, found, options["energy"], int(options["round_to"]))
             if _fewer_weights(layer, rank):
                 ranks[layer.kind] = rank
-                made[layer.kind] = factored(layer.module, rank, found, moments.get(layer.path))
+                made[layer.kind] = any_pair(layer.module, rank)
         return ranks, made
 
     def _moments(
@@ -123,7 +134,18 @@ class LowRank(Technique):
     ) -> dict[str, Moments]:
         if options["directions"] == "weights":
             return {}
-        return moments_of(subject, [layer.path for layer in layers])
+        needed = sum(8 * widths(layer.module)[0] ** 2 for layer in layers)
+        if needed > psutil.virtual_memory().available / 2:
+            raise NotApplicable(
+                f"To see which directions the inputs use would take {needed / 2**30:.1f} GiB: choose directions='weights'."
+            )
+        found = moments_of(subject, [layer.path for layer in layers])
+        odd = next((path for path, each in found.items() if not each.products.isfinite().all()), None)
+        if odd is not None:
+            raise NotApplicable(
+                f"`{odd}` gets inputs that are infinite or NaN, which use no directions: choose directions='weights'."
+            )
+        return found
 
     def layers(self, subject: Subject) -> list[Layer]:
         """Those that can be factored: called as layers, their weights theirs alone and read by nobody else."""
@@ -168,6 +190,15 @@ class LowRank(Technique):
         note = f"{len(made)} of {counted(len(layers), 'layer')} as two, {span}"
         return Change(replace_modules_(draft, made), note, {"ranks": ranks})
 
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        made: dict[str, nn.Module] = {}
+        for path, rank in kept.facts["ranks"].items():
+            module = draft.get_submodule(path)
+            if not (is_matrix(module) or _is_pointwise(module)) or not 0 < rank <= sum(widths(module)):
+                raise ValueError(f"`{path}` is no layer that can be factored at rank {rank}")
+            made[path] = any_pair(module, rank)
+        return Change(replace_modules_(draft, made))
+
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         by_inputs = options["directions"] == "inputs"
         return source(facts["ranks"], by_inputs=by_inputs)
@@ -178,9 +209,29 @@ def _known(layers: list[Layer], moments: Mapping[str, Moments], options: Mapping
     return [layer for layer in layers if options["directions"] == "weights" or layer.path in moments]
 
 
+def _quickly_known(layers: list[Layer]) -> list[Layer]:
+    """Those whose ranks are looked for before a click: the ones with most of the time, as long as that is quick."""
+    found, left = [], _QUICK
+    for layer in sorted(layers, key=lambda each: -each.share):
+        left -= _work(layer)
+        if left >= 0:
+            found.append(layer)
+    return found
+
+
+def _work(layer: Layer) -> float:
+    """Operations, about, to find the rank of a layer from what it gets: moments, products, eigenvalues."""
+    inputs, outputs = widths(layer.module)
+    x = layer.inputs[0] if layer.inputs else None
+    rows = math.prod(x.shape) / inputs if isinstance(x, TensorShape) else 0
+    least, most = min(inputs, outputs), max(inputs, outputs)
+    # eigenvalues take 4/3 n^3, a tenth as fast as products
+    return 2 * (rows * inputs**2 + outputs * inputs**2 + least**2 * most) + 13 * least**3
+
+
 def _assumed(layers: list[Layer]) -> str:
-    wide = any(min(widths(layer.module)) > WIDE for layer in layers)
-    return f", or assumed: a quarter of what is wider than {WIDE:,}" if wide else ""
+    left = len(layers) - len(_quickly_known(layers))
+    return "" if not left else f", or assumed: to find those of {counted(left, 'kind')} takes seconds"
 
 
 def _is_pointwise(module: nn.Module) -> bool:

@@ -28,12 +28,15 @@ def factored(layer, rank, count=0, total=None, products=None):
     conv, transposed = isinstance(layer, nn.Conv2d), type(layer).__name__ == "Conv1D"
     weight = (layer.weight.detach().T if transposed else layer.weight.detach().flatten(1)).double()
     bias = None if layer.bias is None else layer.bias.detach().double()
-    matrix = weight
-{weighted}    short = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    squares = short @ short.T
+    matrix, covariance = weight, None
+{weighted}    if len(weight) <= weight.shape[1]:
+        squares = (weight if covariance is None else weight @ covariance) @ weight.T
+    else:
+        matrix = {"weight if covariance is None else weight @ root(covariance)" if by_inputs else "weight"}
+        squares = matrix.T @ matrix
     energies, back = torch.linalg.eigh(squares.float() if len(squares) > {WIDE} else squares)
     energies, back = energies.double().flip(0).clamp_min(0), back.double().flip(1)
-    if short is not matrix:
+    if len(squares) < len(matrix):
         scales = energies.sqrt()
         back = (matrix @ back) * torch.where(scales > 1e-5 * scales[0], 1 / scales, 0.0)
     back = back[:, :rank]
@@ -60,7 +63,16 @@ for path, rank in ranks.items():
 """
 
 
-_CAPTURE = """\
+_CAPTURE = """
+
+def root(covariance):
+    found = torch.linalg.cholesky_ex(covariance)
+    if not found.info:
+        return found.L
+    values, vectors = torch.linalg.eigh(covariance)  # inputs of few directions: it is singular, but for rounding
+    return vectors * values.clamp_min(0).sqrt()
+
+
 moments = {path: [0, 0.0, 0.0] for path in ranks}
 
 
@@ -70,8 +82,13 @@ def watch(path):
         rows = rows.detach().reshape(-1, rows.shape[-1]).float()
         seen = moments[path]
         seen[0] += len(rows)
-        seen[1] = seen[1] + rows.double().sum(0)
-        seen[2] = seen[2] + (rows.T @ rows).double()
+        total = rows.double().sum(0)
+        mean = (total / max(1, len(rows))).float()
+        rows = rows - mean  # next to a large mean, products in float32 would lose the rest
+        across = torch.outer(mean.double(), rows.double().sum(0))
+        products = (rows.T @ rows).double() + across + across.T
+        seen[1] = seen[1] + total
+        seen[2] = seen[2] + products + torch.outer(mean.double(), mean.double()) * len(rows)
 
     return model.get_submodule(path).register_forward_pre_hook(note)
 
@@ -89,5 +106,4 @@ _WEIGHTED = f"""\
     amount = min(1.0, {SHRINKAGE} * size / count)  # few rows say little about directions
     spread = covariance.diagonal().mean() * amount + 1e-12
     covariance = covariance * (1 - amount) + torch.eye(size, dtype=torch.float64, device=mean.device) * spread
-    matrix = weight @ torch.linalg.cholesky(covariance)
 """

@@ -9,10 +9,9 @@ from typing import Any
 from jupyter_optim.errors import InvalidInputs
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.engines.forward_call import ForwardCall
-from jupyter_optim.techniques.engines.on_engine import EngineTechnique, Form
+from jupyter_optim.techniques.engines.on_engine import EngineTechnique, Form, Job
 from jupyter_optim.techniques.engines.onnx_engine import OnnxRuntimeEngine, exported, fits, quantized
 from jupyter_optim.techniques.engines.onnx_source import source
-from jupyter_optim.techniques.subject import Subject
 from jupyter_optim.techniques.technique import Option
 
 
@@ -26,11 +25,9 @@ class OnnxRuntime(EngineTechnique):
     quick = False
     why = "The whole model as one graph of fused kernels, without PyTorch between them."
 
-    def forms(
-        self, call: ForwardCall, subject: Subject, options: Mapping[str, Any], progress: Progress
-    ) -> list[Form]:
-        progress.report("Exporting for ONNX Runtime", None)
-        return [Form("float32", functools.partial(OnnxRuntimeEngine, _graph(call, subject), progress))]
+    def forms(self, job: Job) -> list[Form]:
+        job.progress.report("Exporting for ONNX Runtime", None)
+        return [Form("float32", functools.partial(OnnxRuntimeEngine, _graph(job), job.progress))]
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return source(facts["word"])
@@ -53,20 +50,21 @@ class OnnxRuntimeInt8(EngineTechnique):
         ),
     )  # fmt: skip
 
-    def forms(
-        self, call: ForwardCall, subject: Subject, options: Mapping[str, Any], progress: Progress
-    ) -> list[Form]:
-        progress.report("Exporting for ONNX Runtime", None)
-        graph = _graph(call, subject)
-        wanted = ("dynamic", "static") if options["scales"] == "auto" else (options["scales"],)
-        return [Form(word, functools.partial(_engine, graph, call, word, progress)) for word in wanted]
+    def forms(self, job: Job) -> list[Form]:
+        job.progress.report("Exporting for ONNX Runtime", None)
+        graph, scales = _graph(job), job.options["scales"]
+        wanted = ("dynamic", "static") if scales == "auto" else (scales,)
+        return [
+            Form(word, functools.partial(_engine, graph, job.call, word, job.progress)) for word in wanted
+        ]
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return source(facts["word"], calibrated=facts["calibrated"])
 
 
-def _graph(call: ForwardCall, subject: Subject) -> Any:
-    return subject.once(("onnx", call.path), lambda: exported(call.flat, call.tensors))
+def _graph(job: Job) -> Any:
+    call = job.call
+    return job.once(("onnx", call.path), lambda: exported(call.flat, call.tensors))
 
 
 def _engine(graph: Any, call: ForwardCall, word: str, progress: Progress) -> OnnxRuntimeEngine:

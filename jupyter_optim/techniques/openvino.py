@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_optim.errors import InvalidInputs
-from jupyter_optim.progress import Progress
-from jupyter_optim.techniques.engines.forward_call import ForwardCall
 from jupyter_optim.techniques.engines.nncf_quantizer import quantized
-from jupyter_optim.techniques.engines.on_engine import EngineTechnique, Form
+from jupyter_optim.techniques.engines.on_engine import EngineTechnique, Form, Job
 from jupyter_optim.techniques.engines.openvino_engine import (
     PRECISIONS,
     OpenVinoEngine,
@@ -45,11 +43,9 @@ class OpenVino(EngineTechnique):
     why = "The whole model as one graph of fused kernels, without PyTorch between them."
     options = (_PRECISION,)
 
-    def forms(
-        self, call: ForwardCall, subject: Subject, options: Mapping[str, Any], progress: Progress
-    ) -> list[Form]:
-        progress.report("Converting for OpenVINO", None)
-        return _forms(_graph(call, subject), call, options, progress)
+    def forms(self, job: Job) -> list[Form]:
+        job.progress.report("Converting for OpenVINO", None)
+        return _forms(_graph(job), job)
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return source(facts["word"])
@@ -69,18 +65,16 @@ class OpenVinoInt8(EngineTechnique):
     why = "The whole model as one graph of fused kernels, its products in 8-bit numbers."
     options = (_PRECISION,)
 
-    def forms(
-        self, call: ForwardCall, subject: Subject, options: Mapping[str, Any], progress: Progress
-    ) -> list[Form]:
-        progress.report("Converting for OpenVINO", None)
-        model = _graph(call, subject).clone()
-        samples = [each for each in call.samples if fits(model, each)]
+    def forms(self, job: Job) -> list[Form]:
+        job.progress.report("Converting for OpenVINO", None)
+        model = _graph(job).clone()
+        samples = [each for each in job.call.samples if fits(model, each)]
         if not samples:
             raise InvalidInputs(
                 "no calibration input has the shape of the call, and this model's graph takes no other"
             )
-        found = quantized(model, samples, progress, transformer=_has_attention(subject))
-        return _forms(found, call, options, progress)
+        found = quantized(model, samples, job.progress, transformer=job.facts["transformer"])
+        return _forms(found, job)
 
     def facts(self, subject: Subject) -> dict[str, Any]:
         return {"transformer": _has_attention(subject)}
@@ -93,17 +87,19 @@ def _has_attention(subject: Subject) -> bool:
     return any(op.name in _ATTENTION_OPS for op in subject.report.ops)
 
 
-def _graph(call: ForwardCall, subject: Subject) -> Any:
-    return subject.once(("openvino", call.path), lambda: converted(call.flat, call.tensors))
+def _graph(job: Job) -> Any:
+    call = job.call
+    return job.once(("openvino", call.path), lambda: converted(call.flat, call.tensors))
 
 
-def _forms(model: Any, call: ForwardCall, options: Mapping[str, Any], progress: Progress) -> list[Form]:
-    wanted = PRECISIONS if options["precision"] == "auto" else (options["precision"],)
-    shapes = [tuple(tensor.shape) for tensor in call.tensors]
+def _forms(model: Any, job: Job) -> list[Form]:
+    wanted = PRECISIONS if job.options["precision"] == "auto" else (job.options["precision"],)
+    tensors, progress = job.call.tensors, job.progress
+    shapes = [tuple(tensor.shape) for tensor in tensors]
     return [
         Form(
-            each, functools.partial(OpenVinoEngine, model, each, call.tensors, progress),
-            functools.partial(tried, model, call.tensors, settings(each), shapes, progress),
+            each, functools.partial(OpenVinoEngine, model, each, tensors, progress),
+            functools.partial(tried, model, tensors, settings(each), shapes, progress),
         )
         for each in wanted
     ]  # fmt: skip

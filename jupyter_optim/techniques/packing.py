@@ -116,6 +116,14 @@ def packed_draft(
     return replace_modules_(draft, pack(modules, packing, squares, progress))
 
 
+def repacked(draft: nn.Module, facts: Mapping[str, Any]) -> nn.Module:
+    """`draft` with the layers of `facts_of` packed; what their numbers hold means nothing."""
+    modules = {path: draft.get_submodule(path) for path in facts["layers"]}
+    compute = {str(each): each for each in (None, torch.bfloat16)}[facts["compute"]]
+    packing = Packing(facts["bits"], facts["group"], steps=1, compute=compute)
+    return replace_modules_(draft, pack(modules, packing, {}, Progress()))
+
+
 def foretell(subject: Subject, layers: list[Layer], packing: Packing) -> tuple[Prediction, float]:
     """What packing brings, measured without the search for the best ranges; and its size ratio."""
     quick = replace(packing, steps=1, weighted=False)

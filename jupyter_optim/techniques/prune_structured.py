@@ -5,6 +5,7 @@ Of CNNs and MLPs here, by torch-pruning; transformers have a path of their own, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,17 +17,20 @@ from jupyter_optim.errors import NotApplicable
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import mismatch
 from jupyter_optim.techniques.narrowed import narrow_, narrowed
+from jupyter_optim.techniques.packed_layers import PackedEmbedding, PackedEmbeddingBag
 from jupyter_optim.techniques.rehearse import rehearse_layers
 from jupyter_optim.techniques.subject import Layer, Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique
+from jupyter_optim.techniques.thinner_layers import CONVOLUTIONS, thinner, width_left, width_of
 from jupyter_optim.techniques.transformer_pruning import prune as transformers
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_PRUNED = (*_CONVOLUTIONS, nn.Linear)
+_PRUNED = (*CONVOLUTIONS, nn.Linear)
 _HARMLESS = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.PReLU, *_PRUNED,
 )  # fmt: skip
 _LITTLE = 0.05
+_MOST = 0.9
+"""Of one layer's channels: a layer of few, or none, would pass on hardly anything."""
 
 
 class PruneStructured(Technique):
@@ -40,7 +44,14 @@ class PruneStructured(Technique):
     lossy = True
     rebuilds = "structure"
     options = (
-        Option("ratio", "Fraction of channels", 0.3, low=0.05, high=0.9, step=0.05, help="Of each layer."),
+        Option(
+            "ratio", "Fraction of channels", 0.3, low=0.05, high=0.9, step=0.05, help="Of each layer, or of all."
+        ),
+        Option(
+            "scope", "Spread", "layer", choices=("layer", "global"),
+            help="layer: each loses that fraction; global: the least of all layers' channels, relative to their "
+            "layer's mean, and at most nine of ten of a layer (CNNs and MLPs).",
+        ),
         Option(
             "round_to",
             "Round channels to",
@@ -65,9 +76,10 @@ class PruneStructured(Technique):
     )  # fmt: skip
 
     def judge(self, subject: Subject) -> Assessment:
-        if subject.obstacle is None and self._is_transformer(subject):
+        unfit = subject.obstacle or _packed(subject)
+        if unfit is None and self._is_transformer(subject):
             return transformers.assess(subject, self.parse_options({}))
-        reason = subject.obstacle or self._obstacle(subject)
+        reason = unfit or self._obstacle(subject)
         if reason is not None:
             return Assessment(applies=False, reason=reason)
         layers = subject.layers(_PRUNED)
@@ -79,11 +91,11 @@ class PruneStructured(Technique):
         options = self.parse_options({})
         kept_whole = _output_layers(subject, subject.modules, outputs)
         prunable = [layer for layer in layers if layer.module not in kept_whole]
-        if all(_rounded(_width(layer.module), options) >= _width(layer.module) for layer in prunable):
+        if all(width_left(width_of(layer.module), options) >= width_of(layer.module) for layer in prunable):
             return Assessment(applies=False, reason=f"its layers are too narrow to lose {options['ratio']:.0%} of their "
                               f"channels in steps of {options['round_to']}")  # fmt: skip
         prediction = rehearse_layers(
-            subject, layers, lambda module, layer: _thinner(module, options, head=layer.module in kept_whole),
+            subject, layers, lambda module, layer: thinner(module, options, head=layer.module in kept_whole),
             scale_rest=options["ratio"],
         )  # fmt: skip
         kept = 1 - options["ratio"]
@@ -100,10 +112,10 @@ class PruneStructured(Technique):
     ) -> str:
         """That taking out few channels is slower, where it is: odd widths cost more than they save."""
         few = {**options, "ratio": _LITTLE}
-        if all(_rounded(_width(layer.module), few) >= _width(layer.module) for layer in layers):
+        if all(width_left(width_of(layer.module), few) >= width_of(layer.module) for layer in layers):
             return f" {_LITTLE:.0%} would be nothing, rounded to {options['round_to']}."
         little = rehearse_layers(
-            subject, layers, lambda module, layer: _thinner(module, few, head=layer.module in kept_whole),
+            subject, layers, lambda module, layer: thinner(module, few, head=layer.module in kept_whole),
             scale_rest=_LITTLE,
         ).speedup  # fmt: skip
         if little is None or little >= 1:
@@ -136,6 +148,10 @@ class PruneStructured(Technique):
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
         if self._is_transformer(subject):
+            if options["scope"] == "global":
+                raise NotApplicable(
+                    "scope='global' is for CNNs and MLPs: the blocks of a transformer keep one width, which its config names."
+                )
             return transformers.prune(draft, subject, options, progress)
         if options["importance"] not in ("auto", "magnitude"):
             raise NotApplicable(
@@ -161,11 +177,17 @@ class PruneStructured(Technique):
             # torch-pruning follows the autograd graph, so every parameter must be in it
             for parameter in gradients:
                 parameter.requires_grad_(True)
+            settings: dict[str, Any] = {
+                "example_inputs": tree.clone(inputs if isinstance(inputs, dict) else tuple(inputs)),
+                "importance": torch_pruning.importance.GroupMagnitudeImportance(p=2), "ignored_layers": ignored,
+                "forward_fn": lambda model, given: model(**given) if isinstance(given, dict) else model(*given),
+            }  # fmt: skip
+            ratios: dict[nn.Module, float] = {}
+            if options["scope"] == "global":
+                ratios = _spread(torch_pruning.pruner.MagnitudePruner, draft, settings, options)
             pruner = torch_pruning.pruner.MagnitudePruner(
-                draft, example_inputs=tree.clone(inputs if isinstance(inputs, dict) else tuple(inputs)),
-                importance=torch_pruning.importance.GroupMagnitudeImportance(p=2), pruning_ratio=options["ratio"],
-                ignored_layers=ignored, round_to=int(options["round_to"]),
-                forward_fn=lambda model, given: model(**given) if isinstance(given, dict) else model(*given),
+                draft, pruning_ratio=0.0 if ratios else options["ratio"], pruning_ratio_dict=ratios,
+                round_to=int(options["round_to"]), **settings,
             )  # fmt: skip
             for group in pruner.step(interactive=True):
                 progress.check()
@@ -184,7 +206,10 @@ class PruneStructured(Technique):
                 f"{options['round_to']}, is none. Choose a larger ratio or a smaller rounding."
             )
         names = {module: path for path, module in modules.items()}
-        facts = {"ignored": [names[module] for module in ignored], "layers": narrowed(subject.model, draft)}
+        facts = {
+            "ignored": [names[module] for module in ignored], "layers": narrowed(subject.model, draft),
+            "ratios": {names[module]: ratio for module, ratio in ratios.items()},
+        }  # fmt: skip
         return Change(draft, f"{1 - after / before:.0%} of the parameters taken out", facts)
 
     def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
@@ -204,7 +229,8 @@ pruner = tp.pruner.MagnitudePruner(
     model,
     example_inputs=example_inputs,  # a tuple of the model's inputs, or a dict
     importance=tp.importance.GroupMagnitudeImportance(p=2),
-    pruning_ratio={options["ratio"]},
+    pruning_ratio={0.0 if facts["ratios"] else options["ratio"]},
+    pruning_ratio_dict={{model.get_submodule(path): ratio for path, ratio in {facts["ratios"]!r}.items()}},
     ignored_layers=[model.get_submodule(path) for path in {facts["ignored"]!r}],
     round_to={int(options["round_to"])},
     forward_fn=lambda model, given: model(**given) if isinstance(given, dict) else model(*given),
@@ -213,13 +239,44 @@ pruner.step()
 """
 
 
+def _spread(
+    pruner: Any, draft: nn.Module, settings: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[nn.Module, float]:
+    """By layer, what it loses where the least of all layers' channels go.
+
+    torch-pruning ranks them, but would take whole layers out: it looks at the limit of a layer before it cuts, and
+    rounds to none (1.6.1). So each layer is told its own share, of which a few channels stay.
+    """
+    ranked = pruner(draft, pruning_ratio=options["ratio"], global_pruning=True, **settings)
+    step, ratios = int(options["round_to"]), {}
+    for group in ranked.step(interactive=True):
+        module = group[0].dep.target.module
+        width = width_of(module)
+        least = max(1, math.ceil(width * (1 - _MOST) / step)) * step
+        rounded = min(width, max(least, round((width - len(group[0].idxs)) / step) * step))
+        # half a channel more, so that a product of floats is not rounded to one less
+        ratios[module] = max(0.0, 1 - (rounded + 0.5) / width)
+    return ratios
+
+
+def _packed(subject: Subject) -> str | None:
+    """That a layer is quantized already which would have to lose channels, if there is one."""
+    for path, module in subject.modules.items():
+        packed = hasattr(module, "packed_bytes") or type(module).__module__.startswith(
+            "torch.ao.nn.quantized"
+        )
+        if packed and not isinstance(module, PackedEmbedding | PackedEmbeddingBag):
+            return f"`{path}` is quantized already, and packed weights lose no channels: undo that, prune, and quantize then"
+    return None
+
+
 def _kind_obstacle(path: str, module: nn.Module) -> str | None:
     """Why channels next to this module cannot be taken out, or None."""
     if list(module.parameters(recurse=False)) and type(module) not in _HARMLESS:
         return f"`{path}` is a {type(module).__name__}: channels next to it cannot be taken out"
     if isinstance(module.__dict__.get("weight"), torch.Tensor):
         return f"the weights of `{path}` are made by a hook (weight norm, or a pruning mask)"
-    if isinstance(module, _CONVOLUTIONS) and module.groups not in (1, module.in_channels):
+    if isinstance(module, CONVOLUTIONS) and module.groups not in (1, module.in_channels):
         return f"`{path}` is a grouped convolution, whose channels cannot be taken out one by one"
     return None
 
@@ -232,7 +289,7 @@ def _head(layers: list[Layer]) -> str | None:
 def _output_layers(subject: Subject, modules: Mapping[str, nn.Module], reference: Any) -> list[nn.Module]:
     """Layers that must keep their outputs: those whose width is a dimension of the model's outputs."""
     widths = {size for tensor in tree.tensors(reference) for size in tensor.shape[1:]}
-    found = [modules[layer.path] for layer in subject.layers(_PRUNED) if _width(layer.module) in widths]
+    found = [modules[layer.path] for layer in subject.layers(_PRUNED) if width_of(layer.module) in widths]
     head = _head(subject.layers(_PRUNED))
     return found or ([modules[head]] if head is not None else [])
 
@@ -241,55 +298,3 @@ def _check_outputs(outputs: Any, reference: Any) -> None:
     changed = mismatch(reference, outputs)
     if changed is not None:
         raise NotApplicable(f"Taking out channels would change what the model returns: {changed}.")
-
-
-def _rounded(width: int, options: Mapping[str, Any]) -> int:
-    """How many of `width` channels are left."""
-    step = int(options["round_to"])
-    return max(step, round(width * (1 - options["ratio"]) / step) * step) if width > step else width
-
-
-def _width(module: nn.Module) -> int:
-    return int(getattr(module, "out_features", 0) or getattr(module, "out_channels", 0))
-
-
-def _thinner(module: nn.Module, options: Mapping[str, Any], *, head: bool) -> nn.Module | None:
-    """A layer of random weights with the channels that would be left, which takes the first ones of its inputs."""
-    made: nn.Module
-    if isinstance(module, nn.Linear):
-        width, out = (
-            _rounded(module.in_features, options),
-            module.out_features if head else _rounded(module.out_features, options),
-        )
-        made = nn.Linear(width, out, module.bias is not None)
-    elif isinstance(module, _CONVOLUTIONS):
-        first = module.in_channels <= 4
-        width = module.in_channels if first else _rounded(module.in_channels, options)
-        out = module.out_channels if head else _rounded(module.out_channels, options)
-        groups = width if module.groups > 1 else 1
-        made = type(module)(
-            width, width if groups > 1 else out, module.kernel_size, module.stride, module.padding,  # type: ignore[arg-type]
-            module.dilation, groups, module.bias is not None, module.padding_mode,  # type: ignore[arg-type]
-        )  # fmt: skip
-    else:
-        return None
-    made = made.to(device=next(module.parameters()).device, dtype=next(module.parameters()).dtype)
-    return _Narrowed(made, width, -1 if isinstance(module, nn.Linear) else 1)
-
-
-class _Narrowed(nn.Module):
-    """Feeds a layer the first channels of an input made once, so that cutting them is not timed."""
-
-    def __init__(self, layer: nn.Module, width: int, dim: int) -> None:
-        super().__init__()
-        self.layer, self.width, self.dim = layer, width, dim
-        self.input: torch.Tensor | None = None
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.input is None:
-            format = torch.preserve_format if x.is_contiguous() else torch.channels_last  # noqa: A001
-            self.input = x.narrow(self.dim, 0, self.width).clone(memory_format=torch.contiguous_format)
-            if format is torch.channels_last and x.dim() == 4:
-                self.input = self.input.contiguous(memory_format=format)
-        out: torch.Tensor = self.layer(self.input)
-        return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -118,7 +118,9 @@ class Kept:
     facts: Mapping[str, Any]
     """`Change.facts` of the step, as they came back from JSON."""
     inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
-    """Positional and keyword inputs for an example call, where the user gave any."""
+    """Positional or keyword inputs for an example call, where the user gave any."""
+    calibration: Iterable[Any] | None = None
+    """Inputs that fixed scales are found on, as for `optimize`, where the user gave any."""
 
 
 class Technique(ABC):

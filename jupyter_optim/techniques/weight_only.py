@@ -16,10 +16,11 @@ from jupyter_optim.techniques.packing import (
     foretell,
     packable,
     packed_draft,
+    repacked,
     source_of,
 )
 from jupyter_optim.techniques.subject import Layer, Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Option, Technique, counted
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique, counted
 
 _COMPUTE = Option(
     "compute", "Arithmetic", "auto", choices=("auto", "bfloat16", "as inputs"),
@@ -41,6 +42,7 @@ def obstacle_to_packing(subject: Subject) -> str | None:
 
 class _WeightOnly(Technique):
     family = "quantization"
+    rebuilds = "structure"
     bits: ClassVar[int]
 
     def packing(self, layers: list[Layer], options: Mapping[str, Any]) -> Packing:
@@ -88,6 +90,9 @@ class _WeightOnly(Technique):
         computed = "in bfloat16" if packing.compute is not None else "in the type of its inputs"
         note = f"{counted(len(layers), 'Linear layer')} in {self.bits} bits, computed {computed}"
         return Change(model, note, facts_of(layers, packing))
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        return Change(repacked(draft, kept.facts))
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return source_of(facts)

@@ -16,7 +16,18 @@ from torch import nn
 import jupyter_optim as jo
 from jupyter_optim.techniques.precision import Bf16
 from jupyter_optim.techniques.technique import Change, Kept
-from tests.techniques.test_techniques import FLAT, IMAGE, SEQUENCE, cnn, lstm, mlp, outliers
+from tests.techniques.test_techniques import (
+    FLAT,
+    IMAGE,
+    SEQUENCE,
+    cnn,
+    lstm,
+    mlp,
+    norms_everywhere,
+    outliers,
+    pointwise,
+    words,
+)  # fmt: skip
 from tests.zoo import check_same, fingerprint, named, outputs_equal, peek
 from tests.zoo.timings import short_timings
 
@@ -68,8 +79,17 @@ STEPS: list[tuple[str, Callable[[], nn.Module], torch.Tensor, list[tuple[str, di
     ("int8-bf16", outliers, torch.randn(32, 128), [("int8-dynamic", {**TORCH_AO, "sensitive": "bfloat16"})]),
     ("int8-lstm", lstm, SEQUENCE, [("int8-dynamic", TORCH_AO)]),
     ("int8-gru", gru, SEQUENCE, [("int8-dynamic", TORCH_AO)]),
+    ("fold-batchnorm", cnn, IMAGE, [("fold-batchnorm", {})]),
+    ("fold-everywhere", norms_everywhere, IMAGE, [("fold-batchnorm", {})]),
+    ("low-rank", mlp, FLAT, [("low-rank", {"energy": 0.5, "where": "smaller", "round_to": 4})]),
+    ("low-rank-1x1", pointwise, IMAGE, [("low-rank", {"energy": 0.7, "where": "smaller", "round_to": 4})]),
+    ("int8-weights", mlp, FLAT, [("int8-weight-only", {})]),
+    ("int4-weights", mlp, FLAT, [("int4-weight-only", {"compute": "bfloat16"})]),
+    ("int8-embedding", words, IDS, [("int8-embedding", {})]),
+    ("packed-twice", words, IDS, [("int8-weight-only", {"group": "32"}), ("int8-embedding", {"bits": "4"})]),
     ("two", cnn, IMAGE, [("prune-structured", {"ratio": 0.5}), ("channels-last", {})]),
     ("three", mlp, FLAT, [("prune-structured", {"ratio": 0.5}), ("prune-magnitude", {}), ("int8-dynamic", TORCH_AO)]),
+    ("four", cnn, IMAGE, [("prune-structured", {"ratio": 0.5}), ("fold-batchnorm", {}), ("channels-last", {}), ("int8-static", {})]),
     ("none", mlp, FLAT, []),
 ]  # fmt: skip
 

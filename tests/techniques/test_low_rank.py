@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,8 @@ from torch import nn
 import jupyter_optim as jo
 from benchmarks import minilm
 from jupyter_optim.techniques.input_moments import Moments
-from jupyter_optim.techniques.low_rank_factors import _shrunk, factored, spectrum
+from jupyter_optim.techniques.low_rank import LowRank
+from jupyter_optim.techniques.low_rank_factors import _shrunk, any_pair, factored, quick_rank, spectrum
 from tests.zoo import named
 from tests.zoo.timings import short_timings
 
@@ -141,3 +144,71 @@ def test_inputs_of_few_directions_and_very_different_sizes_are_factored() -> Non
     pair = factored(layer, 3, found, moments)
     answers = layer(rows)
     assert torch.linalg.norm(pair(rows) - answers) < 0.02 * torch.linalg.norm(answers)
+
+
+def test_moments_are_exact_beside_a_large_mean() -> None:
+    # GIVEN inputs whose spread is a millionth of a millionth of their mean's square
+    torch.manual_seed(0)
+    rows = torch.randn(4096, 3) @ torch.randn(3, 16) * 0.1 + 1000
+    exact = torch.cov(rows.double().T, correction=0)
+    # WHEN their moments are gathered in two batches
+    moments = Moments.of(rows[:1000])
+    moments.add_(Moments.of(rows[1000:]))
+    # THEN the covariance is theirs, and its rank too
+    assert torch.allclose(moments.covariance, exact, atol=1e-4 * float(exact.diagonal().max()))
+    layer = nn.Linear(16, 32)
+    assert spectrum(layer.weight.detach(), moments).rank_for(0.999, 1) <= 3
+
+
+def test_the_quick_rank_is_about_the_rank_that_a_click_finds() -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(2048, 20) @ torch.randn(20, 256) + torch.randn(2048, 256) * 0.05 + 2
+    moments = Moments.of(rows)
+    for weight in (torch.randn(128, 256), torch.randn(512, 256)):
+        for known in (moments, None):
+            exact = spectrum(weight, known).rank_for(0.95, 1)
+            assert abs(quick_rank(weight, known, 0.95, 1) - exact) <= 1
+
+
+def test_any_pair_has_the_shapes_of_the_real_one() -> None:
+    for layer in (nn.Linear(64, 96), nn.Linear(96, 64, bias=False), nn.Conv2d(64, 96, 1)):
+        real = factored(layer, 8, spectrum(layer.weight.detach().flatten(1), None), None)
+        made = any_pair(layer, 8)
+        assert {n: p.shape for n, p in made.named_parameters()} == {
+            n: p.shape for n, p in real.named_parameters()
+        }
+
+
+def test_a_huge_layer_is_judged_in_seconds_and_said_to_be_assumed() -> None:
+    # GIVEN layers whose directions take minutes to find: 4096 of them, and 16384 inputs
+    model = nn.Sequential(nn.Linear(4096, 16384), nn.ReLU(), nn.Linear(16384, 4096)).eval()
+    with short_timings():
+        session = jo.optimize(model, torch.randn(2, 4096))
+        began = time.perf_counter()
+        found = LowRank().judge(session.subject)
+        took_s = time.perf_counter() - began
+    # THEN it is judged without them, which it says
+    assert found.applies
+    assert "assumed" in found.method
+    assert found.predicted_speedup is not None
+    assert took_s < 5  # 0.5 s on two quiet cores; to look for them is a hundred times that
+
+
+def test_a_layer_that_is_too_large_to_be_factored_is_left_alone() -> None:
+    model = nn.Sequential(nn.Linear(4160, 4160, bias=False)).eval()
+    with short_timings():
+        session = jo.optimize(model, torch.randn(1, 4160))
+    assert not session.assessments["low-rank"].applies
+    assert "4,096" in session.assessments["low-rank"].reason
+
+
+def test_inputs_that_are_not_finite_are_refused_in_words() -> None:
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)).eval()
+    x = torch.randn(4, 64)
+    x[0, 0] = float("inf")
+    with short_timings():
+        session = jo.optimize(model, x)
+        assert "infinite or NaN" in session.assessments["low-rank"].reason
+        step = session.apply("low-rank", keep="always", energy=0.5, where="smaller", round_to=1)
+    assert step.verdict == "failed"
+    assert "infinite or NaN" in step.reason

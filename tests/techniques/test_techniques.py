@@ -120,6 +120,9 @@ IDS = torch.arange(24).view(4, 6)
 FLAT, IMAGE, SEQUENCE = torch.randn(16, 64), torch.randn(4, 3, 16, 16), torch.randn(2, 7, 32)
 TOKENS = torch.randn(4, 16, 64)
 
+FEW_DIRECTIONS = torch.randn(60_000, 3) @ torch.randn(3, 64) * 10.0 ** torch.linspace(3, -3, 64) + 500
+"""More rows than make up for it: their covariance has lost its rank."""
+
 SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("bf16", mlp, FLAT, {}),
     ("fp16", mlp, FLAT, {}),
@@ -168,6 +171,7 @@ SOURCES: list[tuple[str, Any, torch.Tensor, dict[str, Any]]] = [
     ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "round_to": 4}),
     ("low-rank", mlp, FLAT, {"energy": 0.5, "where": "smaller", "directions": "weights"}),
     ("low-rank", pointwise, IMAGE, {"energy": 0.7, "where": "smaller", "round_to": 4}),
+    ("low-rank", mlp, FEW_DIRECTIONS, {"energy": 0.99, "where": "smaller", "round_to": 1}),
     ("compile", lambda: nn.Sequential(nn.Linear(64, 8), nn.ReLU()).eval(), FLAT, {}),
 ]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import time
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from jupyter_optim import tree
-from jupyter_optim.errors import Cancelled, InvalidInputs, NotApplicable, OptimError
+from jupyter_optim.errors import Cancelled, InvalidInputs, MissingExtra, NotApplicable, OptimError
 from jupyter_optim.profiling.latency import no_gc
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import MaxDrop, fidelity, mismatch
@@ -22,11 +24,13 @@ from jupyter_optim.techniques.engines.extra import missing
 from jupyter_optim.techniques.engines.flat import Frame, key_of
 from jupyter_optim.techniques.engines.forward_call import ForwardCall
 from jupyter_optim.techniques.engines.stand_in import Engine, StandIn, stand_in_
+from jupyter_optim.techniques.engines.suited import checked, obstacle
 from jupyter_optim.techniques.engines.trial import Trial
-from jupyter_optim.techniques.precision import floating_dtype
+from jupyter_optim.techniques.interruptible import interruptible
 from jupyter_optim.techniques.rehearse import Prediction, times_of
 from jupyter_optim.techniques.subject import Layer, Subject
-from jupyter_optim.techniques.technique import Assessment, Change, Technique
+from jupyter_optim.techniques.technique import Assessment, Change, Kept, Technique
+from jupyter_optim.workload import Workload
 
 _REPEATED_SHARE = 0.6
 """Fraction of the time in blocks of one kind above which one of them stands for the whole model."""
@@ -48,11 +52,25 @@ class Form:
     """Calls it in another process, for an engine that is not asked into this one before somebody wants it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be converted."""
+
+    call: ForwardCall
+    options: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    """Those of `EngineTechnique.facts`."""
+    once: Callable[[tuple[str, ...], Callable[[], Any]], Any]
+    """What its second argument makes, made at the first call with that key."""
+    progress: Progress
+
+
 class EngineTechnique(Technique):
     """Converts a model, and lets the engine answer its calls; class, signature and `state_dict` stay."""
 
     family = "engine"
     builds = True
+    rebuilds = "afterwards"
     needs: ClassVar[tuple[str, ...]]
     """Modules of the extra `engines`."""
     why: ClassVar[str]
@@ -64,13 +82,11 @@ class EngineTechnique(Technique):
     """Whether it finds fixed scales on inputs."""
 
     @abstractmethod
-    def forms(
-        self, call: ForwardCall, subject: Subject, options: Mapping[str, Any], progress: Progress
-    ) -> list[Form]:
-        """Ways to run `call`, of which the fastest is taken. Raises whatever the conversion raises."""
+    def forms(self, job: Job) -> list[Form]:
+        """Ways to run a call, of which the fastest is taken. Raises whatever the conversion raises."""
 
     def judge(self, subject: Subject) -> Assessment:
-        reason = missing(*self.needs) or subject.obstacle or _obstacle(subject)
+        reason = missing(*self.needs) or subject.obstacle or obstacle(subject)
         if reason is not None:
             return Assessment(applies=False, reason=reason)
         try:
@@ -91,24 +107,21 @@ class EngineTechnique(Technique):
         """Time the engine on a block that the model repeats, or on the whole model."""
         draft = Draft(subject.model).root
         if not self.quick:
-            _checked(ForwardCall.of(draft, subject.workload))
+            checked(ForwardCall.of(draft, subject.workload))
             return Prediction(
                 None, 1.0, "not predicted: to convert it takes seconds, and a click measures it"
             )
         blocks = _repeated_blocks(subject)
-        call = _checked(ForwardCall.of(draft, subject.workload, blocks[0].path if blocks else ""))
-        options = self.parse_options({})
+        call = checked(ForwardCall.of(draft, subject.workload, blocks[0].path if blocks else ""))
         workload, share = subject.workload, sum(block.share for block in blocks) or 1.0
         with torch.no_grad(), workload.undisturbed(draft), no_gc():
-            after = _fastest(
-                call, self.forms(call, subject, options, subject.progress), subject, _trial
-            ).took_s
+            after = self._fastest(self._job(call, subject, {}), subject, _trial).took_s
             fixed = 0.0
             if blocks:
                 # what each call of an engine costs by itself is paid once, and not for each block
                 tensors = call.tensors
                 nothing = ForwardCall(_Through(), tuple(tensors), {}, tuple(tensors), path="nothing")
-                fixed = _trial(nothing, self.forms(nothing, subject, options, subject.progress)[0]).took_s
+                fixed = _trial(nothing, self.forms(self._job(nothing, subject, {}))[0]).took_s
             live = [lambda: workload.call(draft, *workload.fresh_inputs())]
             before = min(times_of(live, workload.device, _CALLS)[0])
         if not blocks:
@@ -120,30 +133,116 @@ class EngineTechnique(Technique):
     def transform(
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
-        call = _checked(ForwardCall.of(draft, subject.workload))
+        call = checked(ForwardCall.of(draft, subject.workload))
         if self.calibrates and subject.calibration is not None:
-            call = _calibrated(call, draft, subject, subject.calibration, progress)
-        found = _fastest(call, self.forms(call, subject, options, progress), subject, _try)
-        key = key_of(call.args, call.kwargs)
-        assert key is not None  # _checked has looked
+            call = _calibrated(call, draft, subject.workload, subject.calibration, progress)
+        found = self._fastest(self._job(call, subject, options, progress), subject, _try)
         assert found.engine is not None  # it was made here
-        stand_in_(draft, StandIn(type(draft).forward, found.engine, draft, key, call.outputs))
-        note = f"{found.engine.label}, {found.word}"
-        if call.calibration and found.word != "dynamic":
-            note += ", scaled by the calibration inputs"
         facts = {"word": found.word, "calibrated": bool(call.calibration), **self.facts(subject)}
+        if self._is_scaled(found.word):
+            facts["samples"] = _digest(call)
+        return self._stood_in(draft, call, found.engine, facts)
+
+    def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
+        """Convert the draft, which has its weights, for a call with the inputs of `kept`."""
+        word, scaled = kept.facts["word"], self._is_scaled(kept.facts["word"])
+        absent = missing(*self.needs)
+        if absent is not None:
+            raise MissingExtra(f"{self.label}: {absent}.")
+        if kept.inputs is None:
+            raise NotApplicable(
+                f"{self.label} is converted anew, for inputs like those that it was saved with: give `inputs`, as for "
+                "`optimize`."
+            )
+        if scaled and kept.facts["calibrated"] and kept.calibration is None:
+            raise NotApplicable(
+                f"{self.label} has its scales from calibration inputs: give them again as `calibration`."
+            )
+        modes = {module: module.training for module in draft.modules()}
+        draft.eval()
+        with torch.no_grad():
+            call = self._kept_call(draft, kept)
+            made: dict[tuple[str, ...], Any] = {}
+            job = Job(
+                call, kept.options, kept.facts, lambda key, make: made.setdefault(key, make()), Progress()
+            )
+            engine = next(form for form in self.forms(job) if form.word == word).make()
+        for module, training in modes.items():
+            module.training = training
+        if scaled and kept.facts["samples"] != _digest(call):
+            warnings.warn(
+                f"{self.label} finds its scales on other inputs than those it had when it was saved: its answers will "
+                "differ a little from the saved model's.", UserWarning, stacklevel=5,
+            )  # fmt: skip
+        return self._stood_in(draft, call, engine, dict(kept.facts))
+
+    def _kept_call(self, draft: nn.Module, kept: Kept) -> ForwardCall:
+        assert kept.inputs is not None  # `rebuild` has looked
+        args, kwargs = kept.inputs
+        workload = Workload.of_call(draft, kwargs or args)
+        if workload.device.type != "cpu":
+            raise NotApplicable(f"{self.label} runs on the CPU here, and the model is elsewhere.")
+        call = checked(ForwardCall.of(draft, workload))
+        if self.calibrates and kept.facts["calibrated"] and kept.calibration is not None:
+            calibration = Calibration(kept.calibration, workload)
+            call = _calibrated(call, draft, workload, calibration, Progress())
+        return call
+
+    def _job(
+        self,
+        call: ForwardCall,
+        subject: Subject,
+        options: Mapping[str, Any],
+        progress: Progress | None = None,
+    ) -> Job:
+        parsed = self.parse_options(options)
+        return Job(call, parsed, self.facts(subject), subject.once, progress or subject.progress)
+
+    def _fastest(self, job: Job, subject: Subject, look: Callable[[ForwardCall, Form], _Tried]) -> _Tried:
+        """The fastest form among those that answer closely enough, or else the most exact one."""
+        forms = interruptible(lambda: self.forms(job), job.progress)
+        found = []
+        for form in forms:
+            job.progress.check()
+            found.append(interruptible(functools.partial(look, job.call, form), job.progress))
+        close = max(_CLOSE, subject.max_drop.allowed(1.0) / 10)
+        good = [each for each in found if each.drop <= close]
+        return min(good, key=lambda each: each.took_s) if good else min(found, key=lambda each: each.drop)
+
+    def _is_scaled(self, word: str) -> bool:
+        """Whether a form has scales that were found on inputs."""
+        return self.calibrates and word != "dynamic"
+
+    def _stood_in(self, draft: nn.Module, call: ForwardCall, engine: Engine, facts: dict[str, Any]) -> Change:
+        key = key_of(call.args, call.kwargs)
+        assert key is not None  # `checked` has looked
+        stand_in_(draft, StandIn(type(draft).forward, engine, draft, key, call.outputs))
+        note = f"{engine.label}, {facts['word']}"
+        if call.calibration and self._is_scaled(facts["word"]):
+            note += ", scaled by the calibration inputs"
         return Change(draft, note, facts)
 
     def facts(self, subject: Subject) -> dict[str, Any]:
-        """What else `source` needs to know of the model."""
+        """What else of the model `source` and `rebuild` need to know."""
         return {}
 
 
+def _digest(call: ForwardCall) -> str:
+    """Equal for calls that the same scales come of."""
+    found = hashlib.sha256()
+    for sample in call.samples:
+        for tensor in sample:
+            # numpy has no bfloat16
+            whole = tensor.detach().contiguous().flatten().view(torch.uint8)
+            found.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode() + whole.numpy().tobytes())
+    return found.hexdigest()
+
+
 def _calibrated(
-    call: ForwardCall, draft: nn.Module, subject: Subject, calibration: Calibration, progress: Progress
+    call: ForwardCall, draft: nn.Module, usual: Workload, calibration: Calibration, progress: Progress
 ) -> ForwardCall:
     """`call` with the tensors that the draft's `forward` gets for the calibration inputs. Raises `InvalidInputs`."""
-    workloads, found = calibration.workloads(subject.workload, progress), []
+    workloads, found = calibration.workloads(usual, progress), []
     for number, workload in enumerate(workloads, 1):
         progress.report(f"Calling the model with calibration input {number} of {len(workloads)}", None)
         try:
@@ -174,19 +273,6 @@ class _Tried:
     took_s: float
 
 
-def _fastest(
-    call: ForwardCall, forms: list[Form], subject: Subject, look: Callable[[ForwardCall, Form], _Tried]
-) -> _Tried:
-    """The fastest form among those that answer closely enough, or else the most exact one."""
-    found = []
-    for form in forms:
-        subject.progress.check()
-        found.append(look(call, form))
-    close = max(_CLOSE, subject.max_drop.allowed(1.0) / 10)
-    good = [each for each in found if each.drop <= close]
-    return min(good, key=lambda each: each.took_s) if good else min(found, key=lambda each: each.drop)
-
-
 def _trial(call: ForwardCall, form: Form) -> _Tried:
     """How a form does, in another process where it can be."""
     if form.try_elsewhere is None:
@@ -214,46 +300,6 @@ def _drop(call: ForwardCall, found: list[torch.Tensor]) -> float:
     if changed is not None:
         raise OptimError(f"it would change what the model returns: {changed}")
     return fidelity(call.outputs, answers, MaxDrop(1)).drop
-
-
-def _checked(call: ForwardCall) -> ForwardCall:
-    """`call`, if an engine can take it. Raises `NotApplicable`."""
-    if key_of(call.args, call.kwargs) is None:
-        raise NotApplicable("its inputs are not all plain values and dense tensors on the CPU")
-    if not call.tensors:
-        raise NotApplicable("it takes no tensor as an input")
-    if any(tensor.dtype in (torch.bfloat16, torch.complex64, torch.complex128) for tensor in call.tensors):
-        raise NotApplicable("its inputs are of a type that engines do not take")
-    leaves = [leaf for _, leaf in tree.leaves(call.outputs)]
-    if not all(isinstance(leaf, torch.Tensor | type(None)) for leaf in leaves):
-        odd = next(type(leaf).__name__ for leaf in leaves if not isinstance(leaf, torch.Tensor | type(None)))
-        raise NotApplicable(f"it returns a {odd}, and engines return tensors only")
-    return call
-
-
-def _obstacle(subject: Subject) -> str | None:
-    """Why no engine can take the model, or None."""
-    workload = subject.workload
-    floating = any(parameter.is_floating_point() for parameter in subject.model.parameters())
-    hooked = next((path for path, module in subject.modules.items() if path and _has_hooks(module)), None)
-    reasons = {
-        "it was called in train mode, and engines compute no gradients: call `model.eval()` first": subject.training,
-        "this engine runs on the CPU here, and the model is elsewhere": workload.device.type != "cpu",
-        "it runs under autocast, which engines do not know": bool(workload.mode.autocast),
-        "its forward writes to its inputs, or they are objects with a state": workload.mutates_inputs,
-        "its forward was replaced on the object itself": "forward" in subject.model.__dict__,
-        "its layers are int8 already, in a form of PyTorch's own: undo that first": any(
-            hasattr(module, "packed_bytes") for module in subject.modules.values()
-        ),
-        "its weights are not all float32: undo that first": floating
-        and floating_dtype(subject.model) != torch.float32,
-        f"`{hooked}` has a hook, which an engine would not call": hooked is not None,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _repeated_blocks(subject: Subject) -> list[Layer]:
