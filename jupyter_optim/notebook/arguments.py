@@ -23,6 +23,8 @@ MODEL                the model, where the cell calls more than one: net, or net.
 --evaluate NAME      a function of the model that returns its quality, higher is better
 --train NAME         a function that trains the model it is given: called after pruning, on a draft, before
                      that is judged
+--calibration NAME   inputs like those to come, batch by batch (a list, a DataLoader): what int8 with fixed
+                     scales is scaled by, in place of the inputs of this cell
 --max-drop 1%        the largest loss of quality to accept: 0.01 (default) is absolute, 1% is relative.
                      Without --evaluate, quality is the cosine similarity to the answers at first
 --goal GOAL          what to gain: latency (default), memory, size or energy
@@ -49,6 +51,7 @@ class Arguments:
     """The MODEL, or with ``%optimize`` the EXPR, as it was written."""
     evaluate: str | None = None
     train: str | None = None
+    calibration: str | None = None
     max_drop: float | str | None = None
     goal: Goal = "latency"
     into: str | None = None
@@ -238,6 +241,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
 _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "--evaluate": ("evaluate", _text),
     "--train": ("train", _text),
+    "--calibration": ("calibration", _text),
     "--max-drop": ("max_drop", _drop),
     "--goal": ("goal", _goal),
     "--into": ("into", _variable),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -84,19 +84,14 @@ class OptimizeMagics(Magics):
             _check_expression(expression)
             evaluate = _function("--evaluate", given.evaluate, namespace)
             train = _function("--train", given.train, namespace)
+            calibration = _iterable("--calibration", given.calibration, namespace)
         from jupyter_optim.notebook.outcome import present  # noqa: PLC0415 (imports torch)
-        from jupyter_optim.session import optimize_expression  # noqa: PLC0415 (imports torch)
+        from jupyter_optim.session import Terms, optimize_expression  # noqa: PLC0415 (imports torch)
 
         def measure(progress: Progress) -> Session:
+            terms = Terms(evaluate, given.max_drop, given.goal, train, calibration)
             return optimize_expression(
-                expression,
-                namespace,
-                evaluate=evaluate,
-                max_drop=given.max_drop,
-                goal=given.goal,
-                trace_path=given.trace,
-                progress=progress,
-                train=train,
+                expression, namespace, terms, trace_path=given.trace, progress=progress
             )
 
         present(self.shell, given, measure, expression)
@@ -107,6 +102,7 @@ class OptimizeMagics(Magics):
             model = _model(given.target, namespace)
             evaluate = _function("--evaluate", given.evaluate, namespace)
             train = _function("--train", given.train, namespace)
+            calibration = _iterable("--calibration", given.calibration, namespace)
         placed = cell.place(self._raw_cell, "%%optimize", line, body)
         program = cell.prepare(self.shell, placed)
         if program is None:
@@ -126,18 +122,13 @@ class OptimizeMagics(Magics):
         model = _rebound(_model, given.target, namespace, model)
         evaluate = _rebound(partial(_function, "--evaluate"), given.evaluate, namespace, evaluate)
         train = _rebound(partial(_function, "--train"), given.train, namespace, train)
+        calibration = _rebound(partial(_iterable, "--calibration"), given.calibration, namespace, calibration)
 
         def measure(progress: Progress) -> Session:
-            return seen.session(
-                model,
-                evaluate=evaluate,
-                max_drop=given.max_drop,
-                goal=given.goal,
-                trace_path=given.trace,
-                progress=progress,
-                train=train,
-                predict=False,
-            )
+            from jupyter_optim.session import Terms  # noqa: PLC0415 (imports torch)
+
+            terms = Terms(evaluate, given.max_drop, given.goal, train, calibration)
+            return seen.session(model, terms, trace_path=given.trace, progress=progress, predict=False)
 
         present(self.shell, given, measure, "the model" if model is None else type(model).__name__)
 
@@ -207,6 +198,22 @@ def _function(option: str, expression: str | None, namespace: dict[str, Any]) ->
         )
     function: OfModel = found
     return function
+
+
+def _iterable(option: str, expression: str | None, namespace: dict[str, Any]) -> Iterable[Any] | None:
+    def fits(value: Any) -> bool:
+        return hasattr(value, "__iter__") or hasattr(value, "__getitem__")
+
+    if expression is None:
+        return None
+    found = _look_up(option, expression, namespace, fits)
+    if not fits(found):
+        raise InvalidOption(
+            f"{option} {expression} is a {type(found).__name__}, not an iterable of inputs: give a list of batches, or "
+            "a DataLoader."
+        )
+    inputs: Iterable[Any] = found
+    return inputs
 
 
 def _look_up(what: str, expression: str, namespace: dict[str, Any], fits: Callable[[Any], bool]) -> Any:

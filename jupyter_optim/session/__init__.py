@@ -4,6 +4,7 @@ from jupyter_optim.session.keep import load
 from jupyter_optim.session.session import Session
 from jupyter_optim.session.start import current, optimize, optimize_expression
 from jupyter_optim.session.step import Step
+from jupyter_optim.session.terms import Terms
 from jupyter_optim.session.watch import Watch, watch
 
-__all__ = ["Session", "Step", "Watch", "current", "load", "optimize", "optimize_expression", "watch"]
+__all__ = ["Session", "Step", "Terms", "Watch", "current", "load", "optimize", "optimize_expression", "watch"]

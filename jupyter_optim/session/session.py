@@ -23,17 +23,18 @@ from jupyter_optim.profiling.measure import Measurement, measure
 from jupyter_optim.profiling.replay import write_trace
 from jupyter_optim.profiling.source import Source
 from jupyter_optim.progress import Listener, Progress
-from jupyter_optim.quality import Evaluate, MaxDrop, fidelity
+from jupyter_optim.quality import MaxDrop, fidelity
 from jupyter_optim.quiet import libraries_quiet
-from jupyter_optim.report import Goal, Recommendation, Report
+from jupyter_optim.report import Recommendation, Report
 from jupyter_optim.session.attempt import Outcome, Reference, attempt, is_better
 from jupyter_optim.session.changes import Changes, State
 from jupyter_optim.session.export import export_model
 from jupyter_optim.session.keep import save_model
-from jupyter_optim.session.recommend import assessed, checked_goal, first_line, recommended
-from jupyter_optim.session.recovery import Train, advised, trained_source
+from jupyter_optim.session.recommend import assessed, first_line, recommended
+from jupyter_optim.session.recovery import advised, trained_source
 from jupyter_optim.session.step import Step, sentence
 from jupyter_optim.session.structure import structure_of
+from jupyter_optim.session.terms import Terms
 from jupyter_optim.session.work import WORK
 from jupyter_optim.techniques.graft import Swapper
 from jupyter_optim.techniques.registry import technique as technique_named
@@ -56,11 +57,10 @@ class Session:
     """
 
     def __init__(
-        self, workload: Workload, *, evaluate: Evaluate | None = None, max_drop: float | str = 0.01,
-        goal: Goal = "latency", source: Source | None = None, progress: Progress | None = None,
-        train: Train | None = None, predict: bool = True,
+        self, workload: Workload, terms: Terms | None = None, *, source: Source | None = None,
+        progress: Progress | None = None, predict: bool = True,
     ) -> None:  # fmt: skip
-        self.configure(evaluate=evaluate, max_drop=max_drop, goal=goal, train=train)
+        self._terms = (terms or Terms()).read(workload)
         self._workload, self._source = workload, source
         self._listeners: list[Listener] = []
         self._progress: Progress | None = None
@@ -82,26 +82,13 @@ class Session:
         """A saved model comes back without a session."""
         return (type(None), ())
 
-    def configure(
-        self, *, evaluate: Evaluate | None = None, max_drop: float | str | None = None, goal: str | None = None,
-        train: Train | None = None,
-    ) -> None:  # fmt: skip
-        """Set how changes are judged, and how one that takes something out is made up for. Raises `InvalidOption`."""
-        for name, given in (("evaluate", evaluate), ("train", train)):
-            if given is not None and not callable(given):
-                raise InvalidOption(
-                    f"{name} must be a function of the model, and this is {type(given).__name__}."
-                )
-        self._max_drop = MaxDrop.parse(0.01 if max_drop is None else max_drop)
-        self._goal: Goal = checked_goal(goal or "latency")
-        self._evaluate, self._train = evaluate, train
-
     def remeasure(
-        self, workload: Workload, *, source: Source | None = None, progress: Progress | None = None,
+        self, workload: Workload, terms: Terms, *, source: Source | None = None, progress: Progress | None = None,
         predict: bool = True,
     ) -> Report:  # fmt: skip
-        """Go on with another workload of the same model: the history stays."""
-        before = self._workload, self._source
+        """Go on with another workload of the same model, and on other terms: the history stays."""
+        before = self._terms, self._workload, self._source
+        self._terms = terms.read(workload)
         self._workload, self._source = workload, source
         try:
             with self._work(f"measuring {type(workload.model).__name__}", progress) as own:
@@ -110,7 +97,7 @@ class Session:
                 if predict:
                     self._predict(own)
         except BaseException:
-            self._workload, self._source = before
+            self._terms, self._workload, self._source = before
             raise
         return self.report
 
@@ -138,7 +125,7 @@ class Session:
     @property
     def recommendations(self) -> tuple[Recommendation, ...]:
         """Techniques that apply, the largest predicted gain first."""
-        return recommended(self._changes.now.assessments or {}, self._goal)
+        return recommended(self._changes.now.assessments or {}, self._terms.goal)
 
     @property
     def assessments(self) -> dict[str, Assessment]:
@@ -156,7 +143,8 @@ class Session:
         state = self._changes.now.measurement
         return Subject(
             model=self.model, workload=state.workload, report=state.report, inputs=state.inputs,
-            max_drop=self._max_drop, judged_by_user=self._evaluate is not None, progress=self._progress or Progress(),
+            max_drop=self._terms.max_drop, judged_by_user=self._terms.evaluate is not None,
+            calibration=self._terms.calibration, progress=self._progress or Progress(),
         )  # fmt: skip
 
     @property
@@ -182,7 +170,7 @@ class Session:
     def _composed(self, state: State, steps: tuple[Step, ...]) -> Report:
         report = state.measurement.report
         return msgspec.structs.replace(
-            report, findings=find(report), recommendations=recommended(state.assessments or {}, self._goal),
+            report, findings=find(report), recommendations=recommended(state.assessments or {}, self._terms.goal),
             history=tuple(step.record() for step in steps),
         )  # fmt: skip
 
@@ -365,7 +353,7 @@ class Session:
     def _reference_now(self) -> Reference:
         known = self._reference
         if known is None or known.versions != versions(self.model):
-            known = self._reference = Reference.of(self.subject, self._evaluate)
+            known = self._reference = Reference.of(self.subject, self._terms.evaluate)
         return known
 
     def _try(
@@ -385,11 +373,11 @@ class Session:
         try:
             with libraries_quiet():
                 outcome = attempt(
-                    chosen, options, self.subject, reference=self._reference_now, evaluate=self._evaluate,
-                    goal=self._goal, progress=progress, train=self._train,
+                    chosen, options, self.subject, reference=self._reference_now, evaluate=self._terms.evaluate,
+                    goal=self._terms.goal, progress=progress, train=self._terms.train,
                 )  # fmt: skip
                 # before the model is touched: a technique of somebody else's may raise here too
-                code = trained_source(chosen.source(options, outcome.change.facts), chosen, self._train)
+                code = trained_source(chosen.source(options, outcome.change.facts), chosen, self._terms.train)
                 structure = structure_of(self.model)
                 kept = keep == "always" or is_better(outcome.verdict)
                 progress.check()
@@ -406,7 +394,7 @@ class Session:
             quality=outcome.quality, kept=kept, note=outcome.note,
         )  # fmt: skip
         if outcome.verdict == "quality lost":
-            reason = advised(reason, chosen, self._train)
+            reason = advised(reason, chosen, self._terms.train)
         step = Step(
             chosen.name, chosen.label, options, outcome.verdict, reason,
             accepted=kept, speedup=outcome.timing.speedup, predicted_speedup=assessment.predicted_speedup,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -15,9 +16,9 @@ from jupyter_optim.profiling.source import Source
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import Evaluate
 from jupyter_optim.report import Goal
-from jupyter_optim.session.recommend import checked_goal
 from jupyter_optim.session.recovery import Train
 from jupyter_optim.session.session import Session
+from jupyter_optim.session.terms import Terms
 from jupyter_optim.techniques.graft import CARRIED
 from jupyter_optim.workload import Evaluated, Workload
 
@@ -27,7 +28,7 @@ _newest: list[Session] = []
 
 def optimize(
     model: nn.Module, inputs: Any, *, evaluate: Evaluate | None = None, max_drop: float | str = 0.01,
-    goal: Goal = "latency", train: Train | None = None,
+    goal: Goal = "latency", train: Train | None = None, calibration: Iterable[Any] | None = None,
 ) -> Session:  # fmt: skip
     """Measure ``model(inputs)`` and open a session that can change the model.
 
@@ -40,13 +41,16 @@ def optimize(
         goal: what recommendations are ordered by, and what counts as better.
         train: called with a draft after a technique that takes something out of it (pruning), before that is
             judged: it trains the model that it is given, in place. The live model stays as it is.
+        calibration: inputs like those to come, batch by batch, each as `inputs` are: a list of them, or a DataLoader,
+            whose labels are left out. Int8 with fixed scales (`int8-static`, `openvino-int8`) finds the scales on up
+            to 128 of them, in place of `inputs`.
 
     Raises:
         InvalidModel, InvalidInputs, InvalidOption: with the reason; nothing was done.
         Busy: other work is under way.
     """
-    workload = Workload.of_call(model, inputs)
-    return open_session(workload, evaluate=evaluate, max_drop=max_drop, goal=goal, train=train)
+    terms = Terms(evaluate, max_drop, goal, train, calibration)
+    return open_session(Workload.of_call(model, inputs), terms)
 
 
 def current() -> Session:
@@ -59,9 +63,8 @@ def current() -> Session:
 
 
 def open_session(
-    workload: Workload, *, evaluate: Evaluate | None = None, max_drop: float | str | None = None,
-    goal: str | None = None, source: Source | None = None, progress: Progress | None = None,
-    train: Train | None = None, predict: bool = True,
+    workload: Workload, terms: Terms | None = None, *, source: Source | None = None,
+    progress: Progress | None = None, predict: bool = True,
 ) -> Session:  # fmt: skip
     """The session of the workload's model, measured on this workload: the one it has, or a new one.
 
@@ -71,23 +74,17 @@ def open_session(
     model = workload.model
     session = model.__dict__.get(CARRIED)
     if isinstance(session, Session):
-        session.configure(evaluate=evaluate, max_drop=max_drop, goal=goal, train=train)
-        session.remeasure(workload, source=source, progress=progress, predict=predict)
+        session.remeasure(workload, terms or Terms(), source=source, progress=progress, predict=predict)
     else:
-        session = Session(
-            workload, evaluate=evaluate, max_drop=0.01 if max_drop is None else max_drop,
-            goal=checked_goal(goal or "latency"), source=source, progress=progress, train=train,
-            predict=predict,
-        )  # fmt: skip
+        session = Session(workload, terms, source=source, progress=progress, predict=predict)
         object.__setattr__(model, CARRIED, session)
     _newest[:] = [session]
     return session
 
 
 def optimize_expression(
-    expression: str, namespace: dict[str, Any], *, evaluate: Evaluate | None = None,
-    max_drop: float | str | None = None, goal: str | None = None, trace_path: Path | None = None,
-    progress: Progress | None = None, train: Train | None = None,
+    expression: str, namespace: dict[str, Any], terms: Terms | None = None, *, trace_path: Path | None = None,
+    progress: Progress | None = None,
 ) -> Session:  # fmt: skip
     """Make an expression the workload: it is run as a whole, many times, as by ``%timeit``.
 
@@ -96,12 +93,9 @@ def optimize_expression(
     Args:
         expression: source of a Python expression, such as ``model.generate(ids)``.
         namespace: where it is evaluated.
-        evaluate: as for `optimize`.
-        max_drop: as for `optimize`.
-        goal: as for `optimize`.
+        terms: what else the user asked; inputs for calibration are those of the model itself.
         trace_path: where to leave the Chrome trace, if anywhere.
         progress: told how far the work is.
-        train: as for `optimize`.
 
     Raises:
         InvalidOption: it is no expression.
@@ -119,9 +113,8 @@ def optimize_expression(
     if names:
         workload = workload.as_expression(_runner(code, namespace, names, workload.model))
     return open_session(
-        workload, evaluate=evaluate, max_drop=max_drop, goal=goal, source=Source(trace_path=trace_path),
-        progress=progress, train=train, predict=False,
-    )  # fmt: skip
+        workload, terms, source=Source(trace_path=trace_path), progress=progress, predict=False
+    )
 
 
 def _names_of(expression: str, namespace: dict[str, Any], model: nn.Module) -> list[str]:

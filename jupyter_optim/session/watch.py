@@ -29,10 +29,9 @@ from jupyter_optim.profiling.trace.labels import Labels
 from jupyter_optim.profiling.trace.record import Recorder
 from jupyter_optim.profiling.training.phases import training_of
 from jupyter_optim.progress import Progress
-from jupyter_optim.quality import Evaluate
-from jupyter_optim.session.recovery import Train
 from jupyter_optim.session.session import Session
 from jupyter_optim.session.start import open_session
+from jupyter_optim.session.terms import Terms
 
 _EVENTS_PER_RANGE = 10
 """Roughly how many ops a module call makes itself."""
@@ -135,9 +134,8 @@ class Watch:
         return False
 
     def session(
-        self, model: nn.Module | None = None, *, evaluate: Evaluate | None = None,
-        max_drop: float | str | None = None, goal: str | None = None, trace_path: Path | None = None,
-        progress: Progress | None = None, train: Train | None = None, predict: bool = True,
+        self, model: nn.Module | None = None, terms: Terms | None = None, *, trace_path: Path | None = None,
+        progress: Progress | None = None, predict: bool = True,
     ) -> Session:  # fmt: skip
         """Measure the model that was called, and open or continue its session.
 
@@ -150,16 +148,7 @@ class Watch:
         source = Source(
             cell=self._cell, trace=self._trace, run=lambda: self._run_of(root), trace_path=trace_path
         )
-        return open_session(
-            workload,
-            evaluate=evaluate,
-            max_drop=max_drop,
-            goal=goal,
-            source=source,
-            progress=progress,
-            train=train,
-            predict=predict,
-        )
+        return open_session(workload, terms, source=source, progress=progress, predict=predict)
 
     def _trace(self) -> CellTrace | None:
         """What was recorded of the model's calls; read only where the model cannot be replayed."""

@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules import module as hooks
 
+from jupyter_optim.errors import InvalidInputs
 from jupyter_optim.progress import Progress
-from jupyter_optim.quality import fidelity
-from jupyter_optim.report import Quality
-from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.int8_static_source import source
 from jupyter_optim.techniques.packing import weight_holders, weight_of
 from jupyter_optim.techniques.rehearse import rehearse_draft
 from jupyter_optim.techniques.replace import replace_modules_
-from jupyter_optim.techniques.static_layers import Grid, StaticInt8, ValueRange
+from jupyter_optim.techniques.static_layers import Grid, StaticInt8
+from jupyter_optim.techniques.static_quantized import Quantized, mixed_of
 from jupyter_optim.techniques.subject import Layer, Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Kept, Technique, counted
 
 _KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d)
 
-
-@dataclass(slots=True)
-class _Seen:
-    """What a layer got and gave while it was watched."""
-
-    given: ValueRange = field(default_factory=ValueRange)
-    made: ValueRange = field(default_factory=ValueRange)
+_LOOK_S = 1.0
+"""How long a prediction goes on calling the model with calibration inputs."""
 
 
 class Int8Static(Technique):
-    """Weights and activations in int8, the activations' scales fixed by the inputs of this run."""
+    """Weights and activations in int8, the activations' scales fixed by calibration inputs, or those of this run."""
 
     name = "int8-static"
     family = "quantization"
     rebuilds = "structure"
     label = "Quantize on fixed scales (int8)"
     risk = (
-        "8-bit weights and activations, scaled by the inputs of this run: run it on inputs like those to come. Answers "
-        "differ in the second digit."
+        "8-bit weights and activations, scaled by the inputs of this run, or by those that you give as `calibration`: they "
+        "should be like those to come. Answers differ in the second digit."
     )
 
     def judge(self, subject: Subject) -> Assessment:
@@ -53,15 +45,23 @@ class Int8Static(Technique):
             reason = _nothing(subject)
         if reason is not None:
             return Assessment(applies=False, reason=reason)
-        return self._judged(subject, layers, _Quantized.of(subject, layers, Progress()))
+        try:
+            # another technique may have made them before
+            found = subject.once(
+                ("int8-static",),
+                lambda: Quantized.of(subject, layers, subject.progress, within_s=_LOOK_S),
+            )
+        except InvalidInputs as error:
+            return Assessment(applies=False, reason=str(error).rstrip("."))
+        return self._judged(subject, layers, found)
 
-    def _judged(self, subject: Subject, layers: list[Layer], found: _Quantized) -> Assessment:
+    def _judged(self, subject: Subject, layers: list[Layer], found: Quantized) -> Assessment:
         prediction = rehearse_draft(subject, found.draft())
         kept = found.quality()
         return Assessment(
             applies=True,
             reason=f"{_kinds(layers)} in 8 bits, without a look at each call's values. On this run's inputs the answers "
-            f"keep a cosine of {kept.after:.4f}.",
+            f"keep a cosine of {kept.after:.4f}{_scaled_by(found)}.",
             covers_share=min(1.0, sum(layer.share for layer in layers)), predicted_speedup=prediction.speedup,
             predicted_size_ratio=_size_ratio(subject, layers), method=prediction.method,
         )  # fmt: skip
@@ -70,11 +70,12 @@ class Int8Static(Technique):
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
         layers = _quantizable(subject)
-        found = _Quantized.of(subject, layers, progress)
+        found = Quantized.of(subject, layers, progress)
         return self._change(draft, subject, found, progress)
 
-    def _change(self, draft: nn.Module, subject: Subject, found: _Quantized, progress: Progress) -> Change:
-        return Change(replace_modules_(draft, found.made), f"{_kinds(found.layers)} in int8", found.facts())
+    def _change(self, draft: nn.Module, subject: Subject, found: Quantized, progress: Progress) -> Change:
+        note = f"{_kinds(found.layers)} in int8{_scaled_by(found)}"
+        return Change(replace_modules_(draft, found.made), note, found.facts())
 
     def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
         modules = dict(draft.named_modules())
@@ -94,14 +95,14 @@ class Int8Mixed(Int8Static):
     name = "int8-mixed"
     label = "Quantize what bears it (int8)"
 
-    def _judged(self, subject: Subject, layers: list[Layer], found: _Quantized) -> Assessment:
+    def _judged(self, subject: Subject, layers: list[Layer], found: Quantized) -> Assessment:
         kept = found.quality()
         if kept.drop <= kept.max_drop:
             return Assessment(
                 applies=False, reason=f"all layers in int8 keep the quality on this run's inputs (cosine {kept.after:.4f}): "
                 "int8-static takes them all"
             )  # fmt: skip
-        mixed, restored = _mixed(subject, found, subject.progress)
+        mixed, restored = mixed_of(subject, found, subject.progress)
         if not mixed.layers:
             return Assessment(
                 applies=False, reason="not one of its layers may be in int8 without too much of a loss"
@@ -113,62 +114,11 @@ class Int8Mixed(Int8Static):
             f"{restored} that harm most for the time they save it is {mixed.quality().after:.4f}.",
         )
 
-    def _change(self, draft: nn.Module, subject: Subject, found: _Quantized, progress: Progress) -> Change:
-        mixed, restored = _mixed(subject, found, progress)
+    def _change(self, draft: nn.Module, subject: Subject, found: Quantized, progress: Progress) -> Change:
+        mixed, restored = mixed_of(subject, found, progress)
         note = f"{_kinds(mixed.layers)} in int8" if mixed.layers else "nothing in int8"
-        note += f", {restored} left as {'it was' if restored == 1 else 'they were'}"
+        note += f", {restored} left as {'it was' if restored == 1 else 'they were'}{_scaled_by(found)}"
         return Change(replace_modules_(draft, mixed.made), note, mixed.facts())
-
-
-@dataclass(slots=True)
-class _Quantized:
-    """Layers of a model in int8."""
-
-    subject: Subject
-    layers: list[Layer]
-    made: dict[str, nn.Module]
-    grids: dict[str, tuple[Grid, Grid]]
-    reference: Any
-    """What the model answers as it is."""
-
-    @classmethod
-    def of(cls, subject: Subject, layers: list[Layer], progress: Progress) -> _Quantized:
-        """With the scales that the inputs of the run ask for."""
-        progress.report("Looking at the layers' values", 0.0)
-        seen = {layer.path: _Seen() for layer in layers}
-        with _watched({layer.module: seen[layer.path] for layer in layers}):
-            reference = subject.workload.outputs(subject.model)
-        grids, made = {}, dict[str, nn.Module]()
-        for number, layer in enumerate(layers):
-            progress.report(f"Quantizing {layer.path or 'the model'}", number / len(layers))
-            grids[layer.path] = seen[layer.path].given.grid(), seen[layer.path].made.grid()
-            made[layer.path] = StaticInt8(layer.module, *grids[layer.path])  # type: ignore[arg-type]
-        found = cls(subject, layers, made, grids, reference)
-        try:
-            subject.workload.outputs(found.draft())
-        except RuntimeError:
-            # a `view` of what comes out channels last, say; if it was something else, the next call tells
-            for each in made.values():
-                each.contiguous = True  # type: ignore[assignment]
-        return found
-
-    def draft(self) -> nn.Module:
-        return replace_modules_(Draft(self.subject.model).root, self.made)
-
-    def quality(self) -> Quality:
-        """How like the answers are to the model's."""
-        return fidelity(self.reference, self.subject.workload.outputs(self.draft()), self.subject.max_drop)
-
-    def without(self, paths: Sequence[str]) -> _Quantized:
-        """The same, but for some layers."""
-        left = [layer for layer in self.layers if layer.path not in paths]
-        made = {layer.path: self.made[layer.path] for layer in left}
-        return _Quantized(self.subject, left, made, self.grids, self.reference)
-
-    def facts(self) -> dict[str, Any]:
-        contiguous = any(getattr(each, "contiguous", False) for each in self.made.values())
-        grids = {path: [grid.facts() for grid in self.grids[path]] for path in self.made}
-        return {"layers": grids, "contiguous": contiguous}
 
 
 def _obstacle(subject: Subject) -> str | None:
@@ -216,6 +166,10 @@ def _is_plain(module: nn.Module) -> bool:
     )
 
 
+def _scaled_by(found: Quantized) -> str:
+    return f", scaled by {counted(found.calibrated, 'calibration input')}" if found.calibrated else ""
+
+
 def _kinds(layers: Sequence[Layer]) -> str:
     counts: dict[str, int] = {}
     for layer in layers:
@@ -227,64 +181,3 @@ def _kinds(layers: Sequence[Layer]) -> str:
 def _size_ratio(subject: Subject, layers: Sequence[Layer]) -> float:
     size = sum(4 * weight_of(layer).numel() for layer in layers)
     return max(0.0, 1 - 0.75 * size / (subject.report.memory.weights_bytes or size or 1))
-
-
-@contextmanager
-def _watched(seen: Mapping[nn.Module, _Seen]) -> Iterator[None]:
-    def note(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        each = seen.get(module)
-        if each is not None and args and isinstance(args[0], torch.Tensor):
-            each.given.add(args[0].detach())
-            each.made.add(output.detach())
-
-    handle = hooks.register_module_forward_hook(note)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _mixed(subject: Subject, found: _Quantized, progress: Progress) -> tuple[_Quantized, int]:
-    """As many layers in int8 as the quality bears, and how many are not."""
-    progress.report("Looking for the layers that int8 harms", None)
-    order = _by_harm(subject, found)
-    restored = _fewest(lambda number: found.without(order[:number]).quality(), len(order), progress)
-    return found.without(order[:restored]), restored
-
-
-def _by_harm(subject: Subject, found: _Quantized) -> list[str]:
-    """Paths of the layers, those first whose int8 form errs most for the time that it saves; one call of the model."""
-    noise: dict[str, float] = {}
-    paths = {layer.module: layer.path for layer in found.layers}
-
-    def note(module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> None:
-        path = paths.get(module)
-        if path is None or not args:
-            return
-        with torch.no_grad():
-            error = (found.made[path](args[0]) - output.detach()).square().sum()
-            noise[path] = max(
-                noise.get(path, 0.0), float(error / output.detach().square().sum().clamp_min(1e-30))
-            )
-
-    handle = hooks.register_module_forward_hook(note)
-    try:
-        subject.workload.outputs(subject.model)
-    finally:
-        handle.remove()
-    spent = {layer.path: max(layer.total_ms, 1e-6) for layer in found.layers}
-    return sorted(paths.values(), key=lambda path: -noise.get(path, 0.0) / spent[path])
-
-
-def _fewest(quality: Callable[[int], Quality], most: int, progress: Progress) -> int:
-    """The fewest layers to leave as they are so that the quality holds, by bisection; `most` if it never does."""
-    low, high = 0, most
-    while low < high:
-        progress.report(f"Leaving {low} to {high} layers as they are", None)
-        middle = (low + high) // 2
-        found = quality(middle)
-        if found.drop <= found.max_drop:
-            high = middle
-        else:
-            low = middle + 1
-    return high

@@ -6,10 +6,11 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from jupyter_optim.errors import InvalidInputs
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.engines.forward_call import ForwardCall
 from jupyter_optim.techniques.engines.on_engine import EngineTechnique, Form
-from jupyter_optim.techniques.engines.onnx_engine import OnnxRuntimeEngine, exported, quantized
+from jupyter_optim.techniques.engines.onnx_engine import OnnxRuntimeEngine, exported, fits, quantized
 from jupyter_optim.techniques.engines.onnx_source import source
 from jupyter_optim.techniques.subject import Subject
 from jupyter_optim.techniques.technique import Option
@@ -44,10 +45,11 @@ class OnnxRuntimeInt8(EngineTechnique):
     needs = ("onnx", "onnxscript", "onnxruntime")
     quick = False
     why = "The whole model as one graph of fused kernels, its products in 8-bit numbers."
+    calibrates = True
     options = (
         Option(
             "scales", "Scales of activations", "auto", choices=("auto", "dynamic", "static"),
-            help="Found at each call, or fixed by the inputs of this workload; auto takes what is faster and near enough.",
+            help="Found at each call, or fixed by the calibration inputs, or else this workload's; auto takes what is faster and near enough.",
         ),
     )  # fmt: skip
 
@@ -60,7 +62,7 @@ class OnnxRuntimeInt8(EngineTechnique):
         return [Form(word, functools.partial(_engine, graph, call, word, progress)) for word in wanted]
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-        return source(facts["word"])
+        return source(facts["word"], calibrated=facts["calibrated"])
 
 
 def _graph(call: ForwardCall, subject: Subject) -> Any:
@@ -69,4 +71,11 @@ def _graph(call: ForwardCall, subject: Subject) -> Any:
 
 def _engine(graph: Any, call: ForwardCall, word: str, progress: Progress) -> OnnxRuntimeEngine:
     progress.report(f"Quantizing with {word} scales", None)
-    return OnnxRuntimeEngine(quantized(graph, call.tensors, calibrated=word == "static"), progress)
+    if word == "dynamic":
+        return OnnxRuntimeEngine(quantized(graph), progress)
+    samples = [each for each in call.samples if fits(graph, each)]
+    if not samples:
+        raise InvalidInputs(
+            "no calibration input has the shape of the call, and this model's graph takes no other"
+        )
+    return OnnxRuntimeEngine(quantized(graph, samples, progress), progress)

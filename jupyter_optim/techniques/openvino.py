@@ -6,12 +6,19 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from jupyter_optim.errors import InvalidInputs
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.engines.forward_call import ForwardCall
 from jupyter_optim.techniques.engines.nncf_quantizer import quantized
 from jupyter_optim.techniques.engines.on_engine import EngineTechnique, Form
-from jupyter_optim.techniques.engines.openvino_engine import PRECISIONS, OpenVinoEngine, converted, settings
-from jupyter_optim.techniques.engines.openvino_source import source
+from jupyter_optim.techniques.engines.openvino_engine import (
+    PRECISIONS,
+    OpenVinoEngine,
+    converted,
+    fits,
+    settings,
+)
+from jupyter_optim.techniques.engines.openvino_source import Int8, source
 from jupyter_optim.techniques.engines.trial import tried
 from jupyter_optim.techniques.subject import Subject
 from jupyter_optim.techniques.technique import Option
@@ -45,11 +52,11 @@ class OpenVino(EngineTechnique):
         return _forms(_graph(call, subject), call, options, progress)
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-        return source(facts["word"], int8=False)
+        return source(facts["word"])
 
 
 class OpenVinoInt8(EngineTechnique):
-    """The same with int8 weights and activations, which NNCF calibrates on the inputs of the workload."""
+    """The same with int8 weights and activations, which NNCF calibrates on the user's inputs, or the workload's."""
 
     name = "openvino-int8"
     label = "Run on OpenVINO in int8"
@@ -58,6 +65,7 @@ class OpenVinoInt8(EngineTechnique):
         "or third digit."
     )
     needs = ("openvino", "nncf")
+    calibrates = True
     why = "The whole model as one graph of fused kernels, its products in 8-bit numbers."
     options = (_PRECISION,)
 
@@ -66,13 +74,23 @@ class OpenVinoInt8(EngineTechnique):
     ) -> list[Form]:
         progress.report("Converting for OpenVINO", None)
         model = _graph(call, subject).clone()
-        attention = any(op.name in _ATTENTION_OPS for op in subject.report.ops)
-        return _forms(
-            quantized(model, [call.tensors], progress, transformer=attention), call, options, progress
-        )
+        samples = [each for each in call.samples if fits(model, each)]
+        if not samples:
+            raise InvalidInputs(
+                "no calibration input has the shape of the call, and this model's graph takes no other"
+            )
+        found = quantized(model, samples, progress, transformer=_has_attention(subject))
+        return _forms(found, call, options, progress)
+
+    def facts(self, subject: Subject) -> dict[str, Any]:
+        return {"transformer": _has_attention(subject)}
 
     def source(self, options: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-        return source(facts["word"], int8=True)
+        return source(facts["word"], Int8(facts["transformer"], facts["calibrated"]))
+
+
+def _has_attention(subject: Subject) -> bool:
+    return any(op.name in _ATTENTION_OPS for op in subject.report.ops)
 
 
 def _graph(call: ForwardCall, subject: Subject) -> Any:

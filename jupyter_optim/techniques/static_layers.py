@@ -20,6 +20,8 @@ ENGINE = (
 """Whose kernels: on x86 oneDNN's were 2 to 5 times as fast as FBGEMM's for the convolutions of a ResNet-18."""
 
 _SAMPLE = 1 << 16
+"""Values of one call that are kept to find a grid."""
+_MOST_VALUES = 2 * _SAMPLE
 _SHRINKS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 """Parts of the range of values that are tried as the range of the scale."""
 
@@ -42,6 +44,13 @@ class ValueRange:
     def __init__(self) -> None:
         self._low = self._high = 0.0
         self._samples: list[torch.Tensor] = []
+        self._halved = 0
+        self._generator = torch.Generator().manual_seed(0)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no call has given any value."""
+        return not self._samples
 
     def add(self, tensor: torch.Tensor) -> None:
         """Take in the values of one call."""
@@ -49,8 +58,19 @@ class ValueRange:
             return
         low, high = torch.aminmax(tensor)
         self._low, self._high = min(self._low, float(low)), max(self._high, float(high))
-        step = max(1, tensor.numel() // _SAMPLE)
-        self._samples.append(tensor.detach().flatten()[::step].clone())
+        self._samples.append(self._some(tensor, min(tensor.numel(), _SAMPLE) >> self._halved))
+        if sum(len(each) for each in self._samples) > _MOST_VALUES:
+            # each call has its part in what is kept, however many there are
+            together = torch.cat(self._samples)
+            self._samples = [self._some(together, len(together) // 2)]
+            self._halved += 1
+
+    def _some(self, tensor: torch.Tensor, number: int) -> torch.Tensor:
+        """Values drawn at random: steps of one length would meet the same few channels again and again."""
+        flat = tensor.detach().flatten()
+        if number >= len(flat):
+            return flat.clone()
+        return flat[torch.randint(len(flat), (max(1, number),), generator=self._generator)]
 
     def grid(self) -> Grid:
         """The grid of the least squared error on the values seen: rare extremes may be worth less than finer steps."""

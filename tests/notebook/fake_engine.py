@@ -90,6 +90,15 @@ class Step:
         self._record = msgspec.structs.replace(self._record, **changes)
 
 
+@dataclass
+class Terms:
+    evaluate: object = None
+    max_drop: object = None
+    goal: str = "latency"
+    train: object = None
+    calibration: object = None
+
+
 @dataclass(eq=False)
 class Session:
     model: object
@@ -97,6 +106,7 @@ class Session:
     max_drop: object = None
     evaluate: object = None
     train: object = None
+    calibration: object = None
     baseline: data.Report = field(default_factory=sample_report)
     reported: list | None = None
     latest: data.Report | None = None
@@ -271,19 +281,16 @@ class Watch:
     def session(
         self,
         model=None,
+        terms=None,
         *,
-        evaluate=None,
-        max_drop=None,
-        goal=None,
         trace_path=None,
         progress=None,
-        train=None,
         predict=True,
     ):
         assert not predict  # the report is shown before that
         progress.report("timing", 0.5)
         Watch.during()
-        session = Session(nn.Linear(2, 2) if model is None else model, goal, max_drop, evaluate, train)
+        session = Session(nn.Linear(2, 2) if model is None else model, **vars(terms or Terms()))
         Watch.sessions = [session]
         return session
 
@@ -294,22 +301,19 @@ def fail(error):
 
 def install():
     session = types.ModuleType("jupyter_optim.session")
-    session.watch, session.Watch, session.Session = Watch, Watch, Session
+    session.watch, session.Watch, session.Session, session.Terms = Watch, Watch, Session, Terms
     session.current = lambda: Watch.sessions[-1]
 
     def optimize_expression(
         expression,
         namespace,
+        terms=None,
         *,
-        evaluate=None,
-        max_drop=None,
-        goal=None,
         trace_path=None,
         progress=None,
-        train=None,
     ):
         eval(compile(expression, "<%optimize>", "eval"), namespace)
-        made = Session(nn.Linear(2, 2), goal, max_drop, evaluate, train)
+        made = Session(nn.Linear(2, 2), **vars(terms or Terms()))
         made.expression = expression
         Watch.sessions = [made]
         return made

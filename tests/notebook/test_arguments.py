@@ -24,6 +24,7 @@ from jupyter_optim.notebook.arguments import Arguments, parse
             Arguments(target="net", evaluate="accuracy", max_drop="1%"),
         ),
         ("--train fit net", Arguments(target="net", train="fit")),
+        ("--calibration loader net", Arguments(target="net", calibration="loader")),
         ("--max-drop 0.02 --goal size", Arguments(max_drop=0.02, goal="size")),
         ("--into kept --no-lines", Arguments(into="kept", lines=False)),
         ("net  # the small one", Arguments(target="net")),

@@ -65,6 +65,10 @@ def test_the_report_is_there_while_what_would_help_is_predicted(faked):
         ("net.encoder", "'Sequential' object has no attribute 'encoder'"),
         ("--evaluate x", "--evaluate x is a Tensor, not a function of the model."),
         ("--train x", "--train x is a Tensor, not a function of the model."),
+        (
+            "--calibration accuracy",
+            "--calibration accuracy is a function, not an iterable of inputs: give a list",
+        ),
         ("--evaluate acuracy", "name 'acuracy' is not defined. Defined before this cell: accuracy"),
         ("--max-drop lots", "give a number such as 0.01"),
         ("--gaol size", "did you mean --goal?"),
@@ -92,6 +96,14 @@ def test_train_reaches_the_session_of_an_expression(faked):
     faked.run("def fit(model): pass")
     faked.run("%optimize --train fit --into kept net(x)")
     assert faked.run("kept.train is fit").result == "True"
+
+
+def test_calibration_reaches_the_session_as_the_body_left_it(faked):
+    faked.run("batches = []")
+    faked.run("%%optimize --calibration batches --into kept\nbatches = [x, x]\nnet(x)")
+    assert faked.run("kept.calibration is batches, len(batches)").result == "(True, 2)"
+    faked.run("%optimize --calibration batches[:1] --into kept net(x)")
+    assert faked.run("len(kept.calibration)").result == "1"
 
 
 def test_options_reach_the_session(faked):

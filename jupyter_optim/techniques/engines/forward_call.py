@@ -25,6 +25,8 @@ class ForwardCall:
     outputs: Any
     path: str = ""
     """Where the module stands in the model."""
+    calibration: tuple[list[Any], ...] = ()
+    """Tensors of other calls, which the user gave for fixed scales."""
 
     @classmethod
     def of(cls, root: nn.Module, workload: Workload, path: str = "") -> ForwardCall:
@@ -62,3 +64,8 @@ class ForwardCall:
     def tensors(self) -> list[Any]:
         """The tensors among the inputs, in order."""
         return tree.tensors((self.args, self.kwargs))
+
+    @property
+    def samples(self) -> list[list[Any]]:
+        """Tensors of the calls that fixed scales are found on: the calibration's, or else those of this call."""
+        return list(self.calibration) or [self.tensors]

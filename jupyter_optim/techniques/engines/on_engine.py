@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from jupyter_optim import tree
-from jupyter_optim.errors import Cancelled, NotApplicable, OptimError
+from jupyter_optim.errors import Cancelled, InvalidInputs, NotApplicable, OptimError
 from jupyter_optim.profiling.latency import no_gc
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import MaxDrop, fidelity, mismatch
+from jupyter_optim.techniques.calibration import Calibration
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.engines.extra import missing
 from jupyter_optim.techniques.engines.flat import Frame, key_of
@@ -58,6 +59,9 @@ class EngineTechnique(Technique):
     """What it brings, in a sentence."""
     quick: ClassVar[bool] = True
     """Whether a conversion is quick enough to predict the gain by one, whenever a model is measured."""
+
+    calibrates: ClassVar[bool] = False
+    """Whether it finds fixed scales on inputs."""
 
     @abstractmethod
     def forms(
@@ -117,12 +121,41 @@ class EngineTechnique(Technique):
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
         call = _checked(ForwardCall.of(draft, subject.workload))
+        if self.calibrates and subject.calibration is not None:
+            call = _calibrated(call, draft, subject, subject.calibration, progress)
         found = _fastest(call, self.forms(call, subject, options, progress), subject, _try)
         key = key_of(call.args, call.kwargs)
         assert key is not None  # _checked has looked
         assert found.engine is not None  # it was made here
         stand_in_(draft, StandIn(type(draft).forward, found.engine, draft, key, call.outputs))
-        return Change(draft, f"{found.engine.label}, {found.word}", {"word": found.word})
+        note = f"{found.engine.label}, {found.word}"
+        if call.calibration and found.word != "dynamic":
+            note += ", scaled by the calibration inputs"
+        facts = {"word": found.word, "calibrated": bool(call.calibration), **self.facts(subject)}
+        return Change(draft, note, facts)
+
+    def facts(self, subject: Subject) -> dict[str, Any]:
+        """What else `source` needs to know of the model."""
+        return {}
+
+
+def _calibrated(
+    call: ForwardCall, draft: nn.Module, subject: Subject, calibration: Calibration, progress: Progress
+) -> ForwardCall:
+    """`call` with the tensors that the draft's `forward` gets for the calibration inputs. Raises `InvalidInputs`."""
+    workloads, found = calibration.workloads(subject.workload, progress), []
+    for number, workload in enumerate(workloads, 1):
+        progress.report(f"Calling the model with calibration input {number} of {len(workloads)}", None)
+        try:
+            other = ForwardCall.of(draft, workload)
+        except Exception as error:
+            raise InvalidInputs(
+                f"calibration input {number}: the model raised {type(error).__name__}: {error}"
+            ) from error
+        if [each.dtype for each in other.tensors] != [each.dtype for each in call.tensors]:
+            raise InvalidInputs(f"calibration input {number} reaches the model's forward in another form")
+        found.append(other.tensors)
+    return replace(call, calibration=tuple(found))
 
 
 class _Through(nn.Module):

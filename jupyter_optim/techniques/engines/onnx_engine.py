@@ -40,13 +40,32 @@ def exported(call: FlatCall, tensors: list[torch.Tensor]) -> Any:
     return made.model_proto
 
 
-def quantized(graph: Any, tensors: list[torch.Tensor], *, calibrated: bool) -> bytes:
+def fits(graph: Any, tensors: list[torch.Tensor]) -> bool:
+    """Whether an `onnx.ModelProto` takes tensors of these shapes."""
+
+    def taken(given: Any, tensor: torch.Tensor) -> bool:
+        sides = given.type.tensor_type.shape.dim
+        return len(sides) == tensor.dim() and all(
+            not side.HasField("dim_value") or side.dim_value == length
+            for side, length in zip(sides, tensor.shape, strict=True)
+        )
+
+    return all(taken(*each) for each in zip(graph.graph.input, tensors, strict=True))
+
+
+def quantized(
+    graph: Any, samples: list[list[torch.Tensor]] | None = None, progress: Progress | None = None
+) -> bytes:
     """An int8 form of a graph.
 
     Args:
         graph: an `onnx.ModelProto`, not changed.
-        tensors: inputs to calibrate on.
-        calibrated: whether activations get fixed scales, those of `tensors`; else each call finds its own.
+        samples: inputs that activations get their scales from; None: each call finds its own.
+        progress: asked between samples whether to stop.
+
+    Raises:
+        Cancelled: the user asked for that.
+        Exception: whatever ONNX Runtime raises.
     """
     with quiet(), _root_log_kept_clean(), tempfile.TemporaryDirectory(prefix="jupyter-optim-") as folder:
         quantization = importlib.import_module("onnxruntime.quantization")
@@ -55,8 +74,8 @@ def quantized(graph: Any, tensors: list[torch.Tensor], *, calibrated: bool) -> b
         importlib.import_module("onnx").save(graph, plain)
         shapes.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
         int8 = quantization.QuantType.QInt8
-        if calibrated:
-            reader = _Samples([name.name for name in graph.graph.input], tensors)
+        if samples is not None:
+            reader = _Samples([name.name for name in graph.graph.input], samples, progress or Progress())
             quantization.quantize_static(
                 str(prepared), str(done), reader, per_channel=True, activation_type=int8, weight_type=int8
             )
@@ -80,13 +99,17 @@ def _root_log_kept_clean() -> Iterator[None]:
 
 
 class _Samples:
-    """One sample of inputs, as ONNX Runtime asks for them."""
+    """Inputs, as ONNX Runtime asks for them."""
 
-    def __init__(self, names: list[str], tensors: list[torch.Tensor]) -> None:
-        given = {name: tensor.detach().numpy() for name, tensor in zip(names, tensors, strict=True)}
-        self._left: Iterator[dict[str, np.ndarray[Any, Any]]] = iter([given])
+    def __init__(self, names: list[str], samples: list[list[torch.Tensor]], progress: Progress) -> None:
+        self._progress = progress
+        self._left: Iterator[dict[str, np.ndarray[Any, Any]]] = (
+            {name: tensor.detach().contiguous().numpy() for name, tensor in zip(names, sample, strict=True)}
+            for sample in samples
+        )
 
     def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        self._progress.check()
         return next(self._left, None)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray[Any, Any]]]:

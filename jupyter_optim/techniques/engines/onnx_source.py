@@ -16,7 +16,13 @@ _QUANTIZED = {
 """,
     "static": """\
     class Samples(CalibrationDataReader):
-        left = iter([{each.name: inputs[i].numpy() for each, i in zip(graph.graph.input, tensors)}])
+        left = iter([
+            dict(zip(
+                [each.name for each in graph.graph.input],
+                [value.numpy() for value in each if isinstance(value, torch.Tensor)],
+            ))
+            for each in SAMPLES
+        ])
 
         def get_next(self):
             return next(self.left, None)
@@ -40,6 +46,10 @@ _IMPORTS = {
     "from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static\n"
     "from onnxruntime.quantization.shape_inference import quant_pre_process\n",
 }
+
+_CALIBRATION = """\
+# calibration: the inputs that the scales are found on, a list of such tuples or dicts
+"""
 
 _SOURCE = """\
 %(imports)simport onnxruntime
@@ -91,15 +101,21 @@ def run_on_onnxruntime(model, args, kwargs):
 
 
 # example_inputs: a tuple of the model's inputs, or a dict
-keywords = example_inputs if isinstance(example_inputs, dict) else {}
+%(calibration)skeywords = example_inputs if isinstance(example_inputs, dict) else {}
 run_on_onnxruntime(model, () if keywords else tuple(example_inputs), keywords)
 """
 
 
-def source(word: str) -> str:
+def source(word: str, *, calibrated: bool = False) -> str:
     """Plain source that lets ONNX Runtime answer a variable called ``model``.
 
     Args:
         word: ``float32``, or how activations get their int8 scales: ``dynamic`` or ``static``.
+        calibrated: whether static scales are found on other inputs than the example's.
     """
-    return _SOURCE % {"imports": _IMPORTS[word], "quantized": _QUANTIZED[word]}
+    calibrated = calibrated and word == "static"
+    samples = "[tree_flatten(each)[0] for each in calibration]" if calibrated else "[inputs]"
+    return _SOURCE % {
+        "imports": _IMPORTS[word], "quantized": _QUANTIZED[word].replace("SAMPLES", samples),
+        "calibration": _CALIBRATION if calibrated else "",
+    }  # fmt: skip

@@ -78,6 +78,13 @@ def _exported(call: FlatCall, tensors: list[torch.Tensor], usual: Exception) -> 
         raise usual from None
 
 
+def fits(model: Any, tensors: list[torch.Tensor]) -> bool:
+    """Whether an `openvino.Model` takes tensors of these shapes."""
+    shape = openvino().PartialShape
+    pairs = zip(model.inputs, tensors, strict=True)
+    return all(port.partial_shape.compatible(shape(list(tensor.shape))) for port, tensor in pairs)
+
+
 def settings(precision: str) -> dict[str, Any]:
     """What a model is compiled with: the thread count is the user's.
 

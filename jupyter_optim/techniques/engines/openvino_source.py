@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 _QUANTIZE = """\
-    graph = nncf.quantize(
-        graph, nncf.Dataset([tuple(inputs[i].numpy() for i in tensors)]), subset_size=1, model_type={model_type}
-    )
+    samples = [{samples}]
+    samples = [tuple(value.numpy() for value in each if isinstance(value, torch.Tensor)) for each in samples]
+    graph = nncf.quantize(graph, nncf.Dataset(samples), subset_size=len(samples), model_type={model_type})
+"""
+_CALIBRATION = """\
+# calibration: the inputs that the scales are found on, a list of such tuples or dicts
 """
 
 _SOURCE = """\
@@ -54,21 +59,33 @@ def run_on_openvino(model, args, kwargs):
 
 
 # example_inputs: a tuple of the model's inputs, or a dict
-keywords = example_inputs if isinstance(example_inputs, dict) else {{}}
+{calibration}keywords = example_inputs if isinstance(example_inputs, dict) else {{}}
 run_on_openvino(model, () if keywords else tuple(example_inputs), keywords)
 """
 
 
-def source(precision: str, *, int8: bool, transformer: bool = False) -> str:
+@dataclass(frozen=True, slots=True)
+class Int8:
+    """How NNCF quantizes the graph first."""
+
+    transformer: bool
+    """Whether it is told that the graph has attention."""
+    calibrated: bool
+    """Whether on other inputs than the example's."""
+
+
+def source(precision: str, int8: Int8 | None = None) -> str:
     """Plain source that lets OpenVINO answer a variable called ``model``.
 
     Args:
         precision: of what is in floating point, as OpenVINO names it.
-        int8: whether NNCF quantizes the graph first.
-        transformer: whether it is told that the graph has attention.
+        int8: for an int8 form of it.
     """
-    model_type = "nncf.ModelType.TRANSFORMER" if transformer else "None"
+    if int8 is None:
+        return _SOURCE.format(imports="", quantize="", calibration="", precision=precision)
+    model_type = "nncf.ModelType.TRANSFORMER" if int8.transformer else "None"
+    samples = "tree_flatten(each)[0] for each in calibration" if int8.calibrated else "inputs"
     return _SOURCE.format(
-        imports="import nncf\n" if int8 else "", quantize=_QUANTIZE.format(model_type=model_type) if int8 else "",
-        precision=precision,
+        imports="import nncf\n", quantize=_QUANTIZE.format(samples=samples, model_type=model_type),
+        calibration=_CALIBRATION if int8.calibrated else "", precision=precision,
     )  # fmt: skip
