@@ -29,13 +29,19 @@ class Images(Dataset):
 
 model = nn.Sequential(nn.Linear(32, 32), nn.ReLU()).eval()
 batches = DataLoader(Images(), 4, num_workers=2, multiprocessing_context="fork")
+all_read = threading.Event()
+
+def crawl():
+    burn(0.3)
+    all_read.wait()
 """
 CELL = """\
 %%optimize
-crawler = threading.Thread(target=burn, args=(0.3,), name="crawler")
+crawler = threading.Thread(target=crawl, name="crawler")
 crawler.start()
 with torch.inference_mode():
     scores = [model(batch) for batch in batches]
+all_read.set()
 crawler.join()
 len(scores)"""
 
