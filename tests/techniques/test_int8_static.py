@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import jupyter_optim as jo
+from benchmarks import minilm
 from benchmarks.digits import Digits, network
 from jupyter_optim.hardware.isa import has_vnni
 from jupyter_optim.techniques.static_layers import Grid, StaticInt8, ValueRange
@@ -180,6 +181,41 @@ def test_mixed_leaves_what_harms_and_quantizes_the_rest(tmp_path: Path) -> None:
     assert cosine(live(x), answers) > 0.99
     session.save(tmp_path / "saved")
     assert torch.equal(jo.load(fresh, tmp_path / "saved")(x), live(x))
+
+
+@pytest.mark.parametrize(("bears", "left"), [(0.9, "1 left as it was"), (0.1, "3 Linears in int8")])
+def test_mixed_asks_the_users_score_how_much_it_may_take(bears: float, left: str) -> None:
+    live, x = Harmed().eval(), torch.randn(256, 64)
+    answers, asked = live(x), []
+
+    def score(model: nn.Module) -> float:
+        asked.append(model)
+        return float(cosine(model(x), answers) > bears)
+
+    spoilt = copy.deepcopy(live)
+    jo.optimize(spoilt, x).apply("int8-static", keep="always")
+    # it has something to mind, and something to bear
+    assert 0.1 < cosine(spoilt(x), answers) < 0.9
+    session = jo.optimize(live, x, evaluate=score)
+    assessment = session.assessments["int8-mixed"]
+    assert "as your score bears" in assessment.reason
+    assert asked == [], "a prediction does not ask it"
+    step = session.apply("int8-mixed", keep="always")
+    assert step.accepted, step.reason
+    assert left in step.note
+    assert (step.quality.metric, step.quality.after) == ("evaluate", 1.0)
+    assert len(asked) <= 5
+
+
+def test_a_real_language_model_keeps_its_answers_with_every_layer_in_int8() -> None:
+    model, tokenizer = minilm.load()
+    exact = minilm.retrieval(model, tokenizer)
+    session = jo.optimize(model, minilm.batch(tokenizer))
+    step = session.apply("int8-static", keep="always")
+    assert step.accepted, step.reason
+    assert "37 Linears in int8" in step.note
+    assert step.quality.after > 0.98
+    assert minilm.retrieval(model, tokenizer) >= 0.99 * exact
 
 
 def test_mixed_is_not_offered_where_all_layers_keep_the_quality() -> None:
