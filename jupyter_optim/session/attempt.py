@@ -153,13 +153,17 @@ def judge(
         return fidelity(reference.outputs, outputs, max_drop)
     progress.report("Checking the quality with your evaluate", None)
     like = fidelity(reference.outputs, outputs, max_drop)
-    with _guarded(model):
-        score = run_evaluate(evaluate, model)
-    quality = compare_scores(reference.score, score, max_drop)
+    quality = scored(evaluate, model, reference.score, max_drop)
     return Quality(
         metric=quality.metric, before=quality.before, after=quality.after, drop=quality.drop,
         max_drop=quality.max_drop, details={"cosine": like.after, **like.details},
     )  # fmt: skip
+
+
+def scored(evaluate: Evaluate, model: nn.Module, before: float, max_drop: MaxDrop) -> Quality:
+    """The user's score of `model` beside that of the original. Raises `EvaluateFailed`."""
+    with _guarded(model):
+        return compare_scores(before, run_evaluate(evaluate, model), max_drop)
 
 
 def verdict_of(speedup: Interval, size_ratio: float, quality: Quality, goal: Goal) -> Verdict:

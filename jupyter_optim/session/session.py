@@ -25,8 +25,8 @@ from jupyter_optim.profiling.source import Source
 from jupyter_optim.progress import Listener, Progress
 from jupyter_optim.quality import MaxDrop, fidelity
 from jupyter_optim.quiet import libraries_quiet
-from jupyter_optim.report import Recommendation, Report
-from jupyter_optim.session.attempt import Outcome, Reference, attempt, is_better
+from jupyter_optim.report import Quality, Recommendation, Report
+from jupyter_optim.session.attempt import Outcome, Reference, attempt, is_better, scored
 from jupyter_optim.session.changes import Changes, State
 from jupyter_optim.session.export import export_model
 from jupyter_optim.session.keep import save_model
@@ -145,7 +145,8 @@ class Session:
         return Subject(
             model=self.model, workload=state.workload, report=state.report, inputs=state.inputs,
             max_drop=self._terms.max_drop, judged_by_user=self._terms.evaluate is not None,
-            calibration=self._terms.calibration, progress=self._progress or Progress(),
+            score=self._score if self._terms.evaluate is not None else None, calibration=self._terms.calibration,
+            progress=self._progress or Progress(),
         )  # fmt: skip
 
     @property
@@ -353,6 +354,12 @@ class Session:
 
     def _judged(self, chosen: Technique, subject: Subject) -> Assessment:
         return out_of_order(assessed(chosen, subject), chosen, self._changes.last_without(chosen.name))
+
+    def _score(self, model: nn.Module) -> Quality:
+        reference, terms = self._reference_now(), self._terms
+        assert terms.evaluate is not None  # else nobody is given this
+        assert reference.score is not None
+        return scored(terms.evaluate, model, reference.score, terms.max_drop)
 
     def _reference_now(self) -> Reference:
         known = self._reference

@@ -22,6 +22,9 @@ from jupyter_optim.techniques.technique import Assessment, Change, Kept, Techniq
 
 _KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d)
 
+_NEAR = 1e-3
+"""A loss of cosine similarity that no score is expected to mind."""
+
 _LOOK_S = 1.0
 """How long a prediction goes on calling the model with calibration inputs."""
 
@@ -97,11 +100,21 @@ class Int8Mixed(Int8Static):
 
     def _judged(self, subject: Subject, layers: list[Layer], found: Quantized) -> Assessment:
         kept = found.quality()
-        if kept.drop <= kept.max_drop:
+        # how much of a score a change of the answers costs, only `evaluate` knows
+        bearable = kept.max_drop if subject.score is None else _NEAR
+        if kept.drop <= bearable:
             return Assessment(
                 applies=False, reason=f"all layers in int8 keep the quality on this run's inputs (cosine {kept.after:.4f}): "
                 "int8-static takes them all"
             )  # fmt: skip
+        if subject.score is not None:
+            assessment = super()._judged(subject, layers, found)
+            return replace(
+                assessment,
+                reason=f"All of {_kinds(layers)} in int8 leave a cosine of {kept.after:.4f} on this run's inputs. As many "
+                "as your score bears, those first that gain most: your `evaluate` is asked a few times.",
+                method=f"{assessment.method}, all layers in int8: at most that",
+            )
         mixed, restored = mixed_of(subject, found, subject.progress)
         if not mixed.layers:
             return Assessment(
@@ -115,9 +128,11 @@ class Int8Mixed(Int8Static):
         )
 
     def _change(self, draft: nn.Module, subject: Subject, found: Quantized, progress: Progress) -> Change:
-        mixed, restored = mixed_of(subject, found, progress)
+        mixed, restored = mixed_of(subject, found, progress, by_score=True)
         note = f"{_kinds(mixed.layers)} in int8" if mixed.layers else "nothing in int8"
-        note += f", {restored} left as {'it was' if restored == 1 else 'they were'}{_scaled_by(found)}"
+        if restored:
+            note += f", {restored} left as {'it was' if restored == 1 else 'they were'}"
+        note += _scaled_by(found)
         return Change(replace_modules_(draft, mixed.made), note, mixed.facts())
 
 

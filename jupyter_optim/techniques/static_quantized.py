@@ -138,11 +138,29 @@ def _watched(seen: Mapping[nn.Module, _Seen]) -> Iterator[None]:
         handle.remove()
 
 
-def mixed_of(subject: Subject, found: Quantized, progress: Progress) -> tuple[Quantized, int]:
-    """As many layers in int8 as the quality bears, and how many are not."""
+def mixed_of(
+    subject: Subject, found: Quantized, progress: Progress, *, by_score: bool = False
+) -> tuple[Quantized, int]:
+    """As many layers in int8 as the quality bears, and how many are not.
+
+    Args:
+        subject: the model.
+        found: its layers in int8.
+        progress: told how far it is; *Cancel* takes effect between drafts.
+        by_score: judge drafts by the user's `evaluate` where there is one, and not by their answers.
+
+    Raises:
+        EvaluateFailed: it raised, or returned no number.
+        Cancelled: the user asked for that.
+    """
+
+    def quality(number: int) -> Quality:
+        left = found.without(order[:number])
+        return left.quality() if subject.score is None or not by_score else subject.score(left.draft())
+
     progress.report("Looking for the layers that int8 harms", None)
     order = _by_harm(subject, found)
-    restored = _fewest(lambda number: found.without(order[:number]).quality(), len(order), progress)
+    restored = _fewest(quality, len(order), progress)
     return found.without(order[:restored]), restored
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from jupyter_optim.profiling.trace.annotate import TensorShape
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import MaxDrop
-from jupyter_optim.report import Report
+from jupyter_optim.report import Quality, Report
 from jupyter_optim.techniques.calibration import Calibration
 from jupyter_optim.techniques.draft import undraftable
 from jupyter_optim.workload import Workload
@@ -55,6 +55,8 @@ class Subject:
     """Whether the user gave an `evaluate`."""
     calibration: Calibration | None = None
     """Inputs that the user gave for fixed scales; None: those of the workload serve."""
+    score: Callable[[nn.Module], Quality] | None = None
+    """Judges a draft by the user's `evaluate`, which may take long: not for predictions. None if there is none."""
     progress: Progress = field(default_factory=Progress)
     memo: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
     """What techniques that are judged one after another need not make twice."""

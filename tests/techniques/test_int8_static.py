@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import jupyter_optim as jo
+from benchmarks import minilm
 from benchmarks.digits import Digits, network
 from jupyter_optim.hardware.isa import has_vnni
 from jupyter_optim.techniques.static_layers import Grid, StaticInt8, ValueRange
@@ -39,6 +40,7 @@ CONVOLUTIONS = {
     "of one image": (lambda: nn.Conv2d(8, 16, 1), (8, 9, 9)),
     "a Linear": (lambda: nn.Linear(64, 32), (5, 7, 64)),
     "a Linear of one row": (lambda: nn.Linear(64, 32), (64,)),
+    "a Linear without bias": (lambda: nn.Linear(64, 32, bias=False), (5, 64)),
 }  # fmt: skip
 
 
@@ -60,6 +62,43 @@ def test_each_kind_of_layer_answers_alike(kind: str) -> None:
     file.seek(0)
     for copied in (copy.deepcopy(found), torch.load(file, weights_only=False)):
         assert torch.equal(copied(x), found(x))
+
+
+def test_a_linear_takes_inputs_in_any_layout_and_in_part() -> None:
+    layer, x = nn.Linear(64, 32), torch.randn(64, 7, 5).transpose(0, 2)
+    given, made = ValueRange(), ValueRange()
+    given.add(x)
+    made.add(layer(x))
+    found = StaticInt8(layer, given.grid(), made.grid())
+    assert torch.equal(found(x), found(x.contiguous()))
+    assert torch.equal(found(x)[2:], found(x.contiguous()[2:]))
+    assert cosine(found(x), layer(x)) > 0.999
+
+
+def test_large_channels_do_not_cost_the_others_of_a_linear_their_precision() -> None:
+    layer, x = nn.Linear(64, 32), torch.randn(500, 64)
+    layer.weight[3] *= 300  # as transformers have them
+    expected = layer(x)
+    given, made = ValueRange(), ValueRange()
+    given.add(x)
+    made.add(expected)
+    found = StaticInt8(layer, given.grid(), made.grid())(x)
+    others = [n for n in range(32) if n != 3]
+    assert cosine(found[:, others], expected[:, others]) > 0.999
+
+
+def test_values_of_many_calls_are_each_taken_into_account() -> None:
+    values = ValueRange()
+    for number in range(20):
+        values.add(torch.full((1 << 16,), float(number)))
+    held = torch.cat(values._samples)
+    assert len(held) <= 1 << 17
+    counts = torch.bincount(held.long(), minlength=20).double()
+    assert counts.min() > 0.4 * counts.mean()
+    # and each channel of a large tensor
+    channels = ValueRange()
+    channels.add(torch.arange(64.0).repeat(1 << 16))
+    assert len(torch.cat(channels._samples).unique()) == 64
 
 
 def test_a_grid_gives_up_a_rare_extreme_for_finer_steps() -> None:
@@ -144,6 +183,41 @@ def test_mixed_leaves_what_harms_and_quantizes_the_rest(tmp_path: Path) -> None:
     assert torch.equal(jo.load(fresh, tmp_path / "saved")(x), live(x))
 
 
+@pytest.mark.parametrize(("bears", "left"), [(0.9, "1 left as it was"), (0.1, "3 Linears in int8")])
+def test_mixed_asks_the_users_score_how_much_it_may_take(bears: float, left: str) -> None:
+    live, x = Harmed().eval(), torch.randn(256, 64)
+    answers, asked = live(x), []
+
+    def score(model: nn.Module) -> float:
+        asked.append(model)
+        return float(cosine(model(x), answers) > bears)
+
+    spoilt = copy.deepcopy(live)
+    jo.optimize(spoilt, x).apply("int8-static", keep="always")
+    # it has something to mind, and something to bear
+    assert 0.1 < cosine(spoilt(x), answers) < 0.9
+    session = jo.optimize(live, x, evaluate=score)
+    assessment = session.assessments["int8-mixed"]
+    assert "as your score bears" in assessment.reason
+    assert asked == [], "a prediction does not ask it"
+    step = session.apply("int8-mixed", keep="always")
+    assert step.accepted, step.reason
+    assert left in step.note
+    assert (step.quality.metric, step.quality.after) == ("evaluate", 1.0)
+    assert len(asked) <= 5
+
+
+def test_a_real_language_model_keeps_its_answers_with_every_layer_in_int8() -> None:
+    model, tokenizer = minilm.load()
+    exact = minilm.retrieval(model, tokenizer)
+    session = jo.optimize(model, minilm.batch(tokenizer))
+    step = session.apply("int8-static", keep="always")
+    assert step.accepted, step.reason
+    assert "37 Linears in int8" in step.note
+    assert step.quality.after > 0.98
+    assert minilm.retrieval(model, tokenizer) >= 0.99 * exact
+
+
 def test_mixed_is_not_offered_where_all_layers_keep_the_quality() -> None:
     live, inputs = named("resnet18").build()
     assert "int8-static takes them all" in jo.optimize(live, inputs).assessments["int8-mixed"].reason
@@ -156,4 +230,5 @@ def test_the_work_is_counted_as_before(name: str) -> None:
     before = session.report.flops.total
     assert session.apply("int8-static", keep="always").accepted
     assert session.report.flops.total == pytest.approx(before, rel=0.01)
-    assert "int8" in {op.dtype for op in session.report.ops if op.name.startswith("quantized::")}
+    ours = [op for op in session.report.ops if op.name.startswith(("quantized::conv", "onednn::qlinear"))]
+    assert {op.dtype for op in ours} == {"int8"}

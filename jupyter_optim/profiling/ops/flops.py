@@ -89,7 +89,7 @@ _OPAQUE: Mapping[str, CostKind] = {
     "quantized::linear": "matmul", "quantized::linear_relu": "matmul", "quantized::linear_dynamic": "matmul",
     "quantized::linear_relu_dynamic": "matmul", "quantized::linear_dynamic_fp16": "matmul",
     "quantized::conv1d": "conv", "quantized::conv2d": "conv", "quantized::conv2d_relu": "conv",
-    "quantized::conv3d": "conv", "aten::quantized_lstm": "rnn", "aten::quantized_gru": "rnn",
+    "onednn::qlinear_pointwise": "matmul", "quantized::conv3d": "conv", "aten::quantized_lstm": "rnn", "aten::quantized_gru": "rnn",
 }  # fmt: skip
 """Ops whose packed weights have no shape in a trace: what they do is known, how much is not."""
 

@@ -11,7 +11,7 @@ from jupyter_optim.profiling.trace.columns import Columns, Kind
 from jupyter_optim.profiling.trace.labels import Labels
 from jupyter_optim.profiling.trace.nesting import named
 
-_PACKED = ("quantized::linear", "quantized::conv")
+_PACKED = ("quantized::linear", "quantized::conv", "onednn::qlinear")
 
 
 def with_packed(work: Costs, columns: Columns, labels: Labels) -> Costs:
