@@ -114,7 +114,7 @@ class FoldBatchNorm(Technique):
             weight = layer._parameters["weight"]
             assert weight is not None  # each of these classes has one
             if layer._parameters["bias"] is None:
-                shift = weight.new_zeros(former.num_features)
+                shift = weight.new_zeros(former.get_buffer("running_mean").shape)
                 layer._parameters["bias"] = nn.Parameter(shift, weight.requires_grad)
             norms[norm] = nn.Identity()
         return Change(replace_modules_(draft, norms))

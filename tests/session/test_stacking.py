@@ -159,7 +159,7 @@ def test_minilm_pruned_trained_and_quantized_does_less_than_either_alone(unpredi
     # THEN the products are fewer than those of int8 alone, and the bytes than those of pruning alone
     assert "trained for" in session.history[0].reason
     assert found[-1][0] < 0.85 * int8_flops
-    assert found[-1][1] < 0.3 * found[0][1]
+    assert found[-1][1] < 0.35 * found[0][1]
     assert found[0][1] > found[1][1] > found[2][1]
     # AND it comes out, to the bit
     session.reset()
