@@ -70,7 +70,8 @@ def openvino_float(model: nn.Module, inputs: Inputs, *, transformer: bool) -> Ca
 
 def openvino_int8(model: nn.Module, inputs: Inputs, *, transformer: bool) -> Call:
     """NNCF's post-training quantization on these inputs, on OpenVINO, for fixed shapes."""
-    with without_telemetry(), quiet():
+    without_telemetry()
+    with quiet():
         nncf = importlib.import_module("nncf")
         nncf.set_log_level(logging.ERROR)
         sample = tuple(tensor.numpy() for tensor in _tensors(inputs))

@@ -38,6 +38,7 @@ from jupyter_optim.session.structure import structure_of
 from jupyter_optim.session.terms import Terms
 from jupyter_optim.session.work import WORK
 from jupyter_optim.techniques.graft import Swapper
+from jupyter_optim.techniques.interruptible import wait_for_cancelled
 from jupyter_optim.techniques.registry import technique as technique_named
 from jupyter_optim.techniques.registry import techniques
 from jupyter_optim.techniques.subject import Subject
@@ -327,6 +328,7 @@ class Session:
         with WORK.held(what):
             self._progress = progress or Progress(self._tell)
             try:
+                wait_for_cancelled(self._progress)
                 # tensors made in the caller's inference mode could never be trained or written to again
                 with torch.inference_mode(mode=False), rng_kept():
                     yield self._progress

@@ -31,7 +31,8 @@ def quantized(
         Cancelled: the user asked for that.
         Exception: whatever NNCF raises.
     """
-    with without_telemetry(), quiet():
+    without_telemetry()
+    with quiet():
         nncf = importlib.import_module("nncf")
         nncf.set_log_level(logging.ERROR)
     given = [tuple(tensor.detach().contiguous().numpy() for tensor in sample) for sample in samples]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from jupyter_optim.errors import OptimError
-from jupyter_optim.profiling.trace.annotate import op_range
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.engines.flat import FlatCall
+from jupyter_optim.techniques.engines.openvino_request import Request
 from jupyter_optim.techniques.engines.signal_stack import signal_stack_kept
 from jupyter_optim.techniques.engines.trial import tried
 
@@ -26,23 +24,15 @@ _SNIPPETS = "DISABLE"
 fusion a BERT was as fast within noise, in bfloat16 and in int8."""
 
 
-@contextmanager
-def without_telemetry() -> Iterator[None]:
-    """OpenVINO and NNCF, imported meanwhile, find no `openvino_telemetry`: they would send word of each use."""
-    name = "openvino_telemetry"
-    known = name in sys.modules
-    if not known:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if not known:
-            del sys.modules[name]
+def without_telemetry() -> None:
+    """OpenVINO and NNCF, imported from here on, find no `openvino_telemetry`: they would send word of each use."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def openvino() -> Any:
     """The module, which sends no word of its use. Raises ImportError where it is not installed."""
-    with without_telemetry(), quiet():
+    without_telemetry()
+    with quiet():
         importlib.import_module("openvino.tools.ovc")
         return importlib.import_module("openvino")
 
@@ -97,14 +87,6 @@ def settings(precision: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def infer(request: Any, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The answers of a compiled model's request, in new memory."""
-    given = [tensor.detach().contiguous().numpy() for tensor in tensors]
-    with op_range("openvino::infer", tensors):
-        found = request.infer(given, share_inputs=True, share_outputs=True)
-    return [torch.from_numpy(found[index]).clone() for index in range(len(found))]
-
-
 class OpenVinoEngine:
     """A converted model, compiled for the shapes that it was made for, and once more for all others.
 
@@ -125,27 +107,27 @@ class OpenVinoEngine:
         self._model, self._settings = model, settings(precision)
         self._shapes = [tuple(tensor.shape) for tensor in tensors]
         self._usual = self._request(tensors, self._shapes, progress)
-        self._other: Any = None
+        self._other: Request | None = None
         self.held_bytes = constant_bytes(model)
 
     def _request(
         self, tensors: list[torch.Tensor], shapes: list[tuple[int, ...]] | None, progress: Progress
-    ) -> Any:
+    ) -> Request:
         tried(self._model, tensors, self._settings, shapes, progress)
         model = self._model
         if shapes is not None:
             model = model.clone()
             model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
         with signal_stack_kept():
-            return openvino().Core().compile_model(model, "CPU", self._settings).create_infer_request()
+            return Request(openvino().Core().compile_model(model, "CPU", self._settings))
 
     def run(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
         """The answers to `tensors`."""
         if [tuple(tensor.shape) for tensor in tensors] == self._shapes:
-            return infer(self._usual, tensors)
+            return self._usual.run(tensors)
         if self._other is None:
             self._other = self._request(tensors, None, Progress())
-        return infer(self._other, tensors)
+        return self._other.run(tensors)
 
 
 def constant_bytes(model: Any) -> int:

@@ -14,7 +14,7 @@ from torch import nn
 
 from jupyter_optim import tree
 from jupyter_optim.quality import MaxDrop, fidelity, mismatch
-from jupyter_optim.techniques.engines.flat import Frame, key_of, without_shapes
+from jupyter_optim.techniques.engines.flat import Frame, parted, without_shapes
 from jupyter_optim.techniques.engines.recompute import Recomputed
 from jupyter_optim.techniques.engines.watch import Watch
 
@@ -82,10 +82,10 @@ class StandIn:
     def __call__(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """The module's answers to a call."""
         watched = torch._C._get_tracing_state() is not None or torch.compiler.is_compiling()
-        key = None if watched else key_of(args, kwargs)
-        if key is None or key in self._refused:
+        found = None if watched else parted(args, kwargs)
+        if found is None or found[0] in self._refused:
             return self._original(module, *args, **kwargs)
-        tensors = tree.tensors((args, kwargs))
+        key, tensors = found
         watch = None if self._declined(module, tensors) else self._watch(module)
         if watch is None:
             if module in self._stale:
@@ -104,9 +104,12 @@ class StandIn:
         return self._outputs.filled(list(answers))
 
     def _run(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-        with self._lock, torch.no_grad():
+        with self._lock:
             found = self.engine.run(tensors)
-        return [each.to(dtype) for each, dtype in zip(found, self._outputs.dtypes, strict=True)]
+        dtypes = self._outputs.dtypes
+        return [
+            each if each.dtype == dtype else each.to(dtype) for each, dtype in zip(found, dtypes, strict=True)
+        ]
 
     def _declined(self, module: nn.Module, tensors: list[torch.Tensor]) -> bool:
         """Whether this is a call for the module's own `forward`; says so once."""

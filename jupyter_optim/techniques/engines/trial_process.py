@@ -39,7 +39,14 @@ def _tried(request: dict[str, Any]) -> dict[str, Any]:
             given = [inputs[name] for name in inputs.files]
         found = call.infer(given)
         np.savez(request["outputs"], *[found[index] for index in range(len(found))])
-        seconds = _seconds(lambda: call.infer(given, share_inputs=True, share_outputs=True))
+        for index, array in enumerate(given):
+            call.set_input_tensor(index, ov.Tensor(array, shared_memory=bool(array.shape)))
+
+        def again() -> None:
+            call.start_async()
+            call.wait()
+
+        seconds = _seconds(again)
     except Exception as error:  # noqa: BLE001 (whatever it is, the other side is told)
         return {"error": f"{type(error).__name__}: {error}"}
     return {"seconds": seconds}

@@ -15,12 +15,16 @@ _version, _address = operator.attrgetter("_version"), operator.methodcaller("dat
 
 
 class Watch:
-    """The tensors and the parts of a module as they are now; `unchanged` takes microseconds, for it is asked each call."""
+    """The tensors and the parts of a module as they are now; `unchanged` is quick, for it is asked each call.
+
+    What takes time there is memory that the engine has driven out of the caches: what is empty is not looked at.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self._registries: list[dict[str, Any]] = []
         for part in module.modules():
-            self._registries += [part._parameters, part._buffers, part._modules]
+            registries: tuple[dict[str, Any], ...] = (part._parameters, part._buffers, part._modules)
+            self._registries += filter(None, registries)
         self._held = [*chain.from_iterable(map(dict.values, self._registries))]
         self.tensors = [each for each in self._held if isinstance(each, torch.Tensor)]
         self._counting = [each for each in self.tensors if write_count(each) >= 0 and not _is_lazy(each)]
