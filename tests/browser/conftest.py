@@ -20,6 +20,7 @@ import nbformat
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_TREE = Path(__file__).parents[2]
 PATIENCE_MS = 180_000
 """For what a loaded machine may take its time with: a kernel that imports torch, a technique on trial."""
 
@@ -33,7 +34,11 @@ class Jupyter:
             free.bind(("127.0.0.1", 0))
             self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
-        self._environment = {**kept, "HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
+        # the extension of this tree, wherever another one is installed
+        (home / "data/labextensions").mkdir(parents=True)
+        (home / "data/labextensions/jupyter-optim").symlink_to(_TREE / "jupyter_optim/labextension")
+        own = {"HOME": str(home), "PYTHONPATH": str(_TREE), "JUPYTER_PATH": str(home / "data")}
+        self._environment = {**kept, **own}
         self._log = (home / "log").open("w")
         self._server = self._start()
 
