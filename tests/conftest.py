@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-PART = 8
+PART = 16
 """Of the pairs of a model and a technique, one in so many is tried where not all of them are asked for."""
 
 

