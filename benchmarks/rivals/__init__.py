@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks.rivals.race import rivals
+from benchmarks.rivals.race import rivals, zoo_rivals
 
-__all__ = ["rivals"]
+__all__ = ["rivals", "zoo_rivals"]
