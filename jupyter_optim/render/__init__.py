@@ -17,10 +17,11 @@ from jupyter_optim.render.comparison import (
     comparison_text,
     render_comparison,
 )
-from jupyter_optim.render.fit import fitted
+from jupyter_optim.render.fit import JSON_BYTES, RUN_BYTES, fitted
 from jupyter_optim.render.format import visible
 from jupyter_optim.render.headline import headline
 from jupyter_optim.render.html import render_html
+from jupyter_optim.render.latex import render_latex
 from jupyter_optim.render.page import page_title, render_page
 from jupyter_optim.render.text import render_text
 from jupyter_optim.report import MIME_TYPE, Report
@@ -90,14 +91,15 @@ def to_bundle(report: Report, baseline: Report | None = None) -> dict[str, Any]:
     """
     before = _before(report, baseline)
     picture = _picture(report, before)
-    bundle: dict[str, Any] = {
-        MIME_TYPE: json.loads(fitted(report).to_json()),
+    shown = {
         "text/html": render_html(report, before, picture, _limits(report)),
+        "text/latex": render_latex(report, before),
         "text/plain": render_text(report, None, before),
     }
     if isinstance(picture, bytes):
-        bundle["image/png"] = base64.b64encode(picture).decode()
-    return bundle
+        shown["image/png"] = base64.b64encode(picture).decode()
+    room = RUN_BYTES - sum(len(json.dumps(text)) for text in shown.values())
+    return {MIME_TYPE: json.loads(fitted(report, min(JSON_BYTES, room)).to_json()), **shown}
 
 
 def to_page(report: Report, baseline: Report | None = None) -> str:
