@@ -123,6 +123,46 @@ def test_jupyterlab_lists_the_installed_extension_as_enabled_and_ok(installed, n
     assert "jupyter_optim" in line, "the Python package that brought it"
 
 
+def test_the_command_line_comes_with_the_wheel(installed, nodeless, tmp_path):
+    notebook = str(ROOT / "example_notebooks/digits.ipynb")
+    script = str(installed.with_name("jupyter-optim"))
+    shown = _run([script, "show", notebook], nodeless, cwd=tmp_path)
+    assert "Sequential takes " in shown
+    # and `jupyter` finds it by its name
+    as_jupyter = [str(installed), "-m", "jupyter", "optim", "show", notebook]
+    assert _run(as_jupyter, {**nodeless, "PATH": str(installed.parent)}, cwd=tmp_path) == shown
+
+
+def test_the_doctor_finds_the_installed_extension(installed, nodeless, wheel, tmp_path):
+    done = subprocess.run(
+        [str(installed), "-m", "jupyter_optim.cli", "doctor"], env=nodeless, cwd=tmp_path, capture_output=True,
+        text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    (line,) = (each for each in done.stdout.splitlines() if "labextension" in each)
+    assert line.startswith("ok ")
+    assert f"v{wheel.name.split('-')[1]}, enabled and OK" in line
+    assert done.returncode == 0, done.stdout
+
+
+def test_versions_of_python_and_npm_come_from_one_place(wheel):
+    import tomllib
+
+    ours = json.loads((ROOT / "labextension/package.json").read_text())["version"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" in project["project"]["dynamic"]
+    assert project["tool"]["hatch"]["version"] == {"source": "nodejs", "path": "labextension/package.json"}
+    assert wheel.name.split("-")[1] == ours
+    with zipfile.ZipFile(wheel) as archive:
+        shared = f"{wheel.name.removesuffix('-py3-none-any.whl')}.{SHARED}"
+        assert json.loads(archive.read(f"{shared}/package.json"))["version"] == ours
+    written = [
+        path
+        for path in (ROOT / "jupyter_optim").rglob("*.py")
+        if f'"{ours}"' in path.read_text(encoding="utf-8")
+    ]
+    assert not written, "no second place to forget"
+
+
 def test_the_installed_package_imports_and_knows_its_version(installed, nodeless, wheel, tmp_path):
     code = "import jupyter_optim as jo; print(jo.__version__, jo.__file__)"
     version, path = _run([str(installed), "-c", code], nodeless, cwd=tmp_path).split()

@@ -35,6 +35,7 @@ MODEL                the model, where the cell calls more than one: net, or net.
                      TensorBoard: a folder that exists, or a name that ends in /
 --recalibrate        measure anew what this machine can do at most (kept from then on)
 --open FILE          show the trace file that torch.profiler wrote on any machine (%optimize alone)
+--with-paths         keep paths, user and host names in the report and the trace, where errors tell them
 --quiet              show the headline only, no panel
 -h, --help           show this text and run nothing
 """
@@ -60,6 +61,7 @@ class Arguments:
     trace: Path | None = None
     open: Path | None = None
     recalibrate: bool = False
+    with_paths: bool = False
     quiet: bool = False
     help: bool = False
 
@@ -233,6 +235,7 @@ def _path(name: str, value: str, endings: tuple[str, ...]) -> Path:
 
 _FLAGS: dict[str, dict[str, Any]] = {
     "--no-lines": {"lines": False},
+    "--with-paths": {"with_paths": True},
     "--quiet": {"quiet": True},
     "--recalibrate": {"recalibrate": True},
     "--help": {"help": True},

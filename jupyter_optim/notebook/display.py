@@ -8,6 +8,7 @@ import uuid
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from jupyter_optim.profiling.lines.user_code import cleaner
 from jupyter_optim.render import headline, to_bundle
 
 if TYPE_CHECKING:
@@ -25,10 +26,16 @@ _PAUSE_S = 0.2
 
 
 class Output:
-    """One output of a cell, which is shown once and then updated by its display id."""
+    """One output of a cell, which is shown once and then updated by its display id.
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    Args:
+        shell: where it is shown.
+        with_paths: whether sentences about errors keep paths and names.
+    """
+
+    def __init__(self, shell: InteractiveShell, *, with_paths: bool = False) -> None:
         self._shell = shell
+        self._clean = str if with_paths else cleaner().text
         self._id = f"jupyter-optim-{uuid.uuid4().hex}"
         self._shown = False
         self._spoke_at = 0.0
@@ -55,6 +62,7 @@ class Output:
 
     def card(self, title: str, text: str, details: str = "") -> None:
         """Show one plain sentence in place of a report; `details` stay folded."""
+        title, text, details = map(self._clean, (title, text, details))
         folded = (
             f"<details><summary>Details</summary><pre>{escape(details)}</pre></details>" if details else ""
         )

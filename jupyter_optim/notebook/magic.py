@@ -89,7 +89,7 @@ class OptimizeMagics(Magics):
         from jupyter_optim.session import Terms, optimize_expression  # noqa: PLC0415 (imports torch)
 
         def measure(progress: Progress) -> Session:
-            terms = Terms(evaluate, given.max_drop, given.goal, train, calibration)
+            terms = Terms(evaluate, given.max_drop, given.goal, train, calibration, given.with_paths)
             return optimize_expression(
                 expression, namespace, terms, trace_path=given.trace, progress=progress
             )
@@ -116,7 +116,7 @@ class OptimizeMagics(Magics):
         except UsageError:
             raise
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)
-            fail(self.shell, error)
+            fail(self.shell, given, error)
             return
         # the body may have bound these names to something new
         model = _rebound(_model, given.target, namespace, model)
@@ -127,7 +127,7 @@ class OptimizeMagics(Magics):
         def measure(progress: Progress) -> Session:
             from jupyter_optim.session import Terms  # noqa: PLC0415 (imports torch)
 
-            terms = Terms(evaluate, given.max_drop, given.goal, train, calibration)
+            terms = Terms(evaluate, given.max_drop, given.goal, train, calibration, given.with_paths)
             return seen.session(model, terms, trace_path=given.trace, progress=progress, predict=False)
 
         present(self.shell, given, measure, "the model" if model is None else type(model).__name__)

@@ -39,7 +39,7 @@ def present(
         measure: makes the session, and tells its progress; what would help is not predicted yet.
         subject: what is measured, for the line that is shown meanwhile.
     """
-    output = Output(shell)
+    output = Output(shell, with_paths=given.with_paths)
     output.say(f"Measuring {subject}")
     try:
         if given.recalibrate:
@@ -60,7 +60,7 @@ def present(
             follow(session, given, output)
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 (the edge)
             # in an output of its own: the report above is complete, and stays
-            _explain(Output(shell), error)
+            _explain(Output(shell, with_paths=given.with_paths), error)
 
 
 def _predicted(shell: InteractiveShell, given: Arguments, session: Session, output: Output) -> Output:
@@ -115,11 +115,11 @@ def show_trace(shell: InteractiveShell, given: Arguments) -> None:
     """Show a trace file as a report, or say in a sentence why that cannot be."""
     from jupyter_optim.analysis.traces import open_trace  # noqa: PLC0415 (a plain run has no use for it)
 
-    output = Output(shell)
+    output = Output(shell, with_paths=given.with_paths)
     assert given.open is not None
     output.say(f"Reading {given.open.name}")
     try:
-        report = open_trace(given.open)
+        report = open_trace(given.open, with_paths=given.with_paths)
         if given.quiet:
             output.headline(report)
         else:
@@ -133,9 +133,9 @@ def show_trace(shell: InteractiveShell, given: Arguments) -> None:
         shell.push({given.into: report})
 
 
-def fail(shell: InteractiveShell, error: BaseException) -> None:
+def fail(shell: InteractiveShell, given: Arguments, error: BaseException) -> None:
     """Show why nothing could be measured."""
-    _explain(Output(shell), error)
+    _explain(Output(shell, with_paths=given.with_paths), error)
 
 
 def _offer(session: Session, given: Arguments, output: Output, *, below: Output) -> None:

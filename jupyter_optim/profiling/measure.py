@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -65,7 +64,7 @@ def measure(workload: Workload, progress: Progress, source: Source | None = None
     figures = None
     if workload.obstacle is None:
         try:
-            figures = _replayed(workload, progress, source.trace_path)
+            figures = _replayed(workload, progress, source)
         except OptimError:
             raise
         except Exception as error:  # noqa: BLE001 (the user's own forward may raise anything)
@@ -89,14 +88,15 @@ def measure(workload: Workload, progress: Progress, source: Source | None = None
     return Measurement(workload, report, inputs)
 
 
-def _replayed(workload: Workload, progress: Progress, trace_path: Path | None) -> _Figures:
+def _replayed(workload: Workload, progress: Progress, source: Source) -> _Figures:
     """Call the model again: for its times first, then for a trace."""
     with workload.undisturbed(workload.model):
         latency, hardware = timed(workload, progress)
         energy = metered(workload, latency, progress)
         progress.report(f"Tracing {type(workload.model).__name__}", 0.6)
-        file = None if trace_path is None else trace_file(trace_path, type(workload.model).__name__)
-        found = traced(workload, latency, file)
+        path = source.trace_path
+        file = None if path is None else trace_file(path, type(workload.model).__name__)
+        found = traced(workload, latency, file, with_paths=source.with_paths)
     return _Figures(latency, hardware, energy, found.scaled(latency.median_ms), found.attribution.call_ms)
 
 

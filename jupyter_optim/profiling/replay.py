@@ -16,7 +16,7 @@ from jupyter_optim.profiling.latency import synchronizer
 from jupyter_optim.profiling.lines.ranges import LineRanges
 from jupyter_optim.profiling.lines.rows import LineRows, line_rows, name_of, no_lines
 from jupyter_optim.profiling.lines.times import line_times
-from jupyter_optim.profiling.lines.user_code import UserCode
+from jupyter_optim.profiling.lines.user_code import UserCode, cleaner
 from jupyter_optim.profiling.ops.attribute import NOTHING, Attribution, attribute
 from jupyter_optim.profiling.source import CellTrace, TraceOf
 from jupyter_optim.profiling.trace.annotate import ModuleRanges, step_range
@@ -56,13 +56,16 @@ class Traced:
         )  # fmt: skip
 
 
-def traced(workload: Workload, latency: Latency, file: Path | None = None) -> Traced:
+def traced(
+    workload: Workload, latency: Latency, file: Path | None = None, *, with_paths: bool = False
+) -> Traced:
     """Record a few replays with a range for each module call, and for each line of the user's.
 
     Args:
         workload: what is called.
         latency: how long a call takes, which says how many are recorded.
         file: where to leave the trace.
+        with_paths: whether paths and names stay in that file.
     """
     ranges, code = ModuleRanges(), UserCode()
     reason = Recorder.obstacle()
@@ -74,7 +77,8 @@ def traced(workload: Workload, latency: Latency, file: Path | None = None) -> Tr
     recorder = record_calls(workload, calls_to_trace(usual_s), usual_s, ranges, lines)
     names = [name_of(place, code) for place in lines.lines]
     labels = Labels.of(ranges.modules, workload.model, names)
-    columns = recorder.columns(keep=file, name_of=labels.name_of)
+    clean = None if with_paths else cleaner().text
+    columns = recorder.columns(keep=file, name_of=labels.name_of, clean=clean)
     attribution = attribute(columns, ranges.modules, workload.model, names)
     compiled = compiled_parts(columns, ranges.modules, workload.model, code)
     if lines.obstacle is not None or attribution.call_ms is None:
@@ -135,7 +139,9 @@ def record_calls(
     return recorder
 
 
-def write_trace(workload: Workload, latency: Latency, path: Path, progress: Progress) -> Path:
+def write_trace(
+    workload: Workload, latency: Latency, path: Path, progress: Progress, *, with_paths: bool = False
+) -> Path:
     """Call the model some times more, and leave a trace of that, with its modules, lines and steps.
 
     Args:
@@ -143,6 +149,7 @@ def write_trace(workload: Workload, latency: Latency, path: Path, progress: Prog
         latency: how long a call takes, which says how many are recorded.
         path: a file that ends in ``.json`` or ``.json.gz``, or a log folder of TensorBoard.
         progress: told what is done.
+        with_paths: whether paths and names stay in that file.
 
     Returns:
         The file that was written.
@@ -156,7 +163,7 @@ def write_trace(workload: Workload, latency: Latency, path: Path, progress: Prog
         raise OptimError(f"No trace was made: {obstacle}.")
     file = trace_file(path, type(workload.model).__name__)
     with workload.undisturbed(workload.model):
-        traced(workload, latency, file)
+        traced(workload, latency, file, with_paths=with_paths)
     return file
 
 

@@ -47,3 +47,5 @@ class Source:
     """None: the lines are those of the model's own code, as it is replayed."""
     trace_path: Path | None = None
     """Where to leave the Chrome trace, if anywhere."""
+    with_paths: bool = False
+    """Whether that trace keeps paths and names as the profiler wrote them."""

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_optim.analysis.compare import Comparison
 from jupyter_optim.errors import InvalidReport
-from jupyter_optim.render.comparison import comparison_figure, comparison_text, render_comparison
-from jupyter_optim.render.fit import fitted
+from jupyter_optim.render.comparison import (
+    comparison_figure,
+    comparison_headline,
+    comparison_text,
+    render_comparison,
+)
+from jupyter_optim.render.fit import JSON_BYTES, RUN_BYTES, fitted
+from jupyter_optim.render.format import visible
 from jupyter_optim.render.headline import headline
 from jupyter_optim.render.html import render_html
-from jupyter_optim.render.page import render_page
+from jupyter_optim.render.latex import render_latex
+from jupyter_optim.render.page import page_title, render_page
 from jupyter_optim.render.text import render_text
 from jupyter_optim.report import MIME_TYPE, Report
 
 __all__ = [
     "comparison_figure",
+    "comparison_headline",
     "comparison_html",
     "comparison_text",
     "headline",
@@ -27,6 +36,7 @@ __all__ = [
     "to_bundle",
     "to_html",
     "to_page",
+    "to_pages",
     "to_png",
     "to_text",
 ]
@@ -81,14 +91,15 @@ def to_bundle(report: Report, baseline: Report | None = None) -> dict[str, Any]:
     """
     before = _before(report, baseline)
     picture = _picture(report, before)
-    bundle: dict[str, Any] = {
-        MIME_TYPE: json.loads(fitted(report).to_json()),
+    shown = {
         "text/html": render_html(report, before, picture, _limits(report)),
+        "text/latex": render_latex(report, before),
         "text/plain": render_text(report, None, before),
     }
     if isinstance(picture, bytes):
-        bundle["image/png"] = base64.b64encode(picture).decode()
-    return bundle
+        shown["image/png"] = base64.b64encode(picture).decode()
+    room = RUN_BYTES - sum(len(json.dumps(text)) for text in shown.values())
+    return {MIME_TYPE: json.loads(fitted(report, min(JSON_BYTES, room)).to_json()), **shown}
 
 
 def to_page(report: Report, baseline: Report | None = None) -> str:
@@ -98,7 +109,20 @@ def to_page(report: Report, baseline: Report | None = None) -> str:
         report: what is shown.
         baseline: the report before any change, for figures before and after.
     """
-    return render_page(report, to_html(report, baseline))
+    return render_page(page_title(report), to_html(report, baseline))
+
+
+def to_pages(title: str, reports: Sequence[tuple[str, Report]]) -> str:
+    """Several reports as one html page, which needs nothing else.
+
+    Args:
+        title: what the page is about: the notebook's name.
+        reports: each with the place where it stands in the notebook.
+    """
+    parts = [f"<h1>{escape(visible(title))}</h1>"]
+    for place, report in reports:
+        parts += [f"<h2>{escape(visible(place))}</h2>", to_html(report)]
+    return render_page(title, "\n".join(parts))
 
 
 def save(report: Report, path: Path, baseline: Report | None = None) -> Path:

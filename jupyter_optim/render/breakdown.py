@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jupyter_optim.analysis.groups import OUTSIDE, TimeGroup, time_groups
 from jupyter_optim.render import format as fmt
 from jupyter_optim.render.headline import gain
+from jupyter_optim.render.palette import BLUE, GREEN, ORANGE, PINK, SKY
 from jupyter_optim.report import Report
 
 OTHER = "other ops"
@@ -14,7 +16,11 @@ BETWEEN = "between ops (Python)"
 IDLE = "the GPU is idle"
 UNDIVIDED = "not broken down"
 
+DARK_GREY = "#7d8894"
+
 _ROWS = 5
+_COLORS = (BLUE, ORANGE, GREEN, PINK, SKY)
+_GREYS = {OTHER: "#9aa2ab", BETWEEN: "#cfd4d9", IDLE: "#cfd4d9", UNDIVIDED: DARK_GREY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,12 @@ def breakdown(report: Report, baseline: Report | None = None) -> Breakdown | Non
         now = _renamed(report, baseline, now)
     parts = _parts(first or {UNDIVIDED: 1.0}, now or {UNDIVIDED: 1.0}, change.before_ms, now_ms, left)
     return Breakdown(parts, change.before_ms, now_ms)
+
+
+def part_colors(parts: Sequence[Part]) -> dict[str, str]:
+    """The colour of each part, by its label; what is no thing by itself is grey."""
+    free = iter(_COLORS)
+    return {part.label: _GREYS[part.label] if part.label in _GREYS else next(free) for part in parts}
 
 
 def _call_ms(report: Report) -> float | None:

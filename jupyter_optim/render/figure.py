@@ -7,20 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jupyter_optim.render import format as fmt
-from jupyter_optim.render.breakdown import BETWEEN, IDLE, OTHER, UNDIVIDED, Breakdown, Part, breakdown
+from jupyter_optim.render.breakdown import DARK_GREY, UNDIVIDED, Breakdown, Part, breakdown, part_colors
 from jupyter_optim.render.headline import headline, place_of
 from jupyter_optim.render.palette import (
     BLUE,
     EDGE,
     GREEN,
     INK,
-    ORANGE,
     PAPER,
-    PINK,
     QUIET,
     RED,
     RULE,
-    SKY,
     SOFT,
     WIDTH,
 )
@@ -35,10 +32,8 @@ _BAR, _BAR_STEP = 34, 46
 _ROW = 22
 _TRY = 46
 
-_COLORS = (BLUE, ORANGE, GREEN, PINK, SKY)
-_GREYS = {OTHER: "#9aa2ab", BETWEEN: "#cfd4d9", IDLE: "#cfd4d9", UNDIVIDED: "#7d8894"}
 _OUTCOMES: dict[Outcome, str] = {"good": BLUE, "bad": RED, "idle": QUIET}
-_ON_DARK = {BLUE, GREEN, _GREYS[UNDIVIDED]}
+_ON_DARK = {BLUE, GREEN, DARK_GREY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +111,7 @@ def _draw_nothing(sheet: Sheet, pens: _Pens, report: Report, top: float, width: 
 
 def _draw_breakdown(sheet: Sheet, pens: _Pens, time: Breakdown, top: float, width: float) -> None:
     sheet.text(EDGE, top + 10, "Where the time of one call goes", pens.head, INK)
-    colors = _part_colors(time.parts)
+    colors = part_colors(time.parts)
     now = [(part.label, part.now_ms) for part in time.parts]
     bars = [("now" if time.first_ms is not None else "", time.now_ms, now)]
     if time.first_ms is not None:
@@ -135,11 +130,6 @@ def _draw_breakdown(sheet: Sheet, pens: _Pens, time: Breakdown, top: float, widt
         sheet.text(left + length + 8, y + _BAR / 2 + 5, fmt.duration(total), pens.bold, INK)
         y += _BAR_STEP
     _draw_parts(sheet, pens, time, colors, (EDGE, y + 12), width)
-
-
-def _part_colors(parts: Sequence[Part]) -> dict[str, str]:
-    free = iter(_COLORS)
-    return {part.label: _GREYS[part.label] if part.label in _GREYS else next(free) for part in parts}
 
 
 def _draw_bar(

@@ -11,7 +11,9 @@ from jupyter_optim.render import format as fmt
 from jupyter_optim.report import Line, ModuleRow, Op, Report
 
 JSON_BYTES = 130_000
-"""Most that the report's JSON takes of the 300 KB of a run; html, picture and text need the rest."""
+"""Most that the report's JSON takes of a run; html, picture and text need the rest."""
+RUN_BYTES = 298_000
+"""Most that all forms of a report take together: 300 KB, with some room for how JSON is spaced."""
 
 _NAMES = 50
 _CELL_CHARACTERS = 20_000

@@ -15,6 +15,7 @@ _STYLE = """
 }
 body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: var(--ink); background: var(--paper);
   font: 15px/1.5 system-ui, sans-serif }
+h1 { font-size: 1.6rem } h2 { border-top: 1px solid var(--line); padding-top: 1.2rem; margin-top: 2.4rem }
 h3 { font-size: 1.3rem } h4 { margin-bottom: .3rem }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; font-variant-numeric: tabular-nums }
 caption { text-align: left; font-weight: 600; padding: .2rem 0; white-space: nowrap }
@@ -26,11 +27,16 @@ summary { cursor: pointer; font-weight: 600; margin: .4rem 0 } img { max-width: 
 """
 
 
-def render_page(report: Report, fragment: str) -> str:
-    """A self-contained html page around the report's html `fragment`."""
-    title = escape(f"{fmt.visible(report.workload.model)}: {headline(report).replace('`', '')}")
+def render_page(title: str, fragment: str) -> str:
+    """A self-contained html page around an html `fragment`."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{fragment}\n</body>\n</html>\n"
+        f"<title>{escape(fmt.visible(title))}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n{fragment}\n</body>\n</html>\n"
     )
+
+
+def page_title(report: Report) -> str:
+    """What a page about one report is called."""
+    return f"{report.workload.model}: {headline(report).replace('`', '')}"

@@ -19,6 +19,8 @@ from jupyter_optim.analysis.findings import find
 from jupyter_optim.analysis.roofline import placed
 from jupyter_optim.errors import Cancelled, InvalidOption, NotApplicable, OptimError
 from jupyter_optim.guard import rng_kept, versions
+from jupyter_optim.privacy import private
+from jupyter_optim.profiling.lines.user_code import cleaner
 from jupyter_optim.profiling.measure import Measurement, measure
 from jupyter_optim.profiling.replay import write_trace
 from jupyter_optim.profiling.source import Source
@@ -172,10 +174,11 @@ class Session:
 
     def _composed(self, state: State, steps: tuple[Step, ...]) -> Report:
         report = state.measurement.report
-        return msgspec.structs.replace(
+        composed = msgspec.structs.replace(
             report, findings=find(report), recommendations=recommended(state.assessments or {}, self._terms.goal),
             history=tuple(step.record() for step in steps),
         )  # fmt: skip
+        return composed if self._terms.with_paths else private(composed, cleaner())
 
     # Work
 
@@ -211,8 +214,9 @@ class Session:
         """
         with self._work("tracing") as progress:
             return write_trace(
-                self.workload, self._changes.now.measurement.report.latency, Path(path), progress
-            )
+                self.workload, self._changes.now.measurement.report.latency, Path(path), progress,
+                with_paths=self._terms.with_paths,
+            )  # fmt: skip
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the model as it is now into a folder: weights (safetensors) and a recipe (JSON).
@@ -378,6 +382,7 @@ class Session:
         progress: Progress,
     ) -> Step:
         def failed(reason: str) -> Step:
+            reason = reason if self._terms.with_paths else cleaner().text(reason)
             return Step(
                 chosen.name, chosen.label, options, "failed", f"{reason.rstrip('.')}. The model is as it was.",
                 accepted=False, predicted_speedup=assessment.predicted_speedup,

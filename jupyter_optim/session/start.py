@@ -29,6 +29,7 @@ _newest: list[Session] = []
 def optimize(
     model: nn.Module, inputs: Any, *, evaluate: Evaluate | None = None, max_drop: float | str = 0.01,
     goal: Goal = "latency", train: Train | None = None, calibration: Iterable[Any] | None = None,
+    with_paths: bool = False,
 ) -> Session:  # fmt: skip
     """Measure ``model(inputs)`` and open a session that can change the model.
 
@@ -44,12 +45,13 @@ def optimize(
         calibration: inputs like those to come, batch by batch, each as `inputs` are: a list of them, or a DataLoader,
             whose labels are left out. Int8 with fixed scales (`int8-static`, `openvino-int8`) finds the scales on up
             to 128 of them, in place of `inputs`.
+        with_paths: leave paths, user names and host names in the report, where errors tell them.
 
     Raises:
         InvalidModel, InvalidInputs, InvalidOption: with the reason; nothing was done.
         Busy: other work is under way.
     """
-    terms = Terms(evaluate, max_drop, goal, train, calibration)
+    terms = Terms(evaluate, max_drop, goal, train, calibration, with_paths)
     return open_session(Workload.of_call(model, inputs), terms)
 
 
@@ -113,7 +115,11 @@ def optimize_expression(
     if names:
         workload = workload.as_expression(_runner(code, namespace, names, workload.model))
     return open_session(
-        workload, terms, source=Source(trace_path=trace_path), progress=progress, predict=False
+        workload,
+        terms,
+        source=Source(trace_path=trace_path, with_paths=terms is not None and terms.with_paths),
+        progress=progress,
+        predict=False,
     )
 
 

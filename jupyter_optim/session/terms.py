@@ -28,6 +28,7 @@ class Terms:
     goal: str | None = None
     train: Train | None = None
     calibration: Iterable[Any] | None = None
+    with_paths: bool = False
 
     def __post_init__(self) -> None:
         for name, given in (("evaluate", self.evaluate), ("train", self.train)):
@@ -41,7 +42,7 @@ class Terms:
         return Read(
             self.evaluate, MaxDrop.parse(0.01 if self.max_drop is None else self.max_drop),
             checked_goal(self.goal or "latency"), self.train,
-            None if self.calibration is None else Calibration(self.calibration, workload),
+            None if self.calibration is None else Calibration(self.calibration, workload), self.with_paths,
         )  # fmt: skip
 
 
@@ -54,3 +55,4 @@ class Read:
     goal: Goal
     train: Train | None
     calibration: Calibration | None
+    with_paths: bool

@@ -146,8 +146,9 @@ class Watch:
         workload = self._capture.workload(model)
         root = workload.model
         source = Source(
-            cell=self._cell, trace=self._trace, run=lambda: self._run_of(root), trace_path=trace_path
-        )
+            cell=self._cell, trace=self._trace, run=lambda: self._run_of(root), trace_path=trace_path,
+            with_paths=terms is not None and terms.with_paths,
+        )  # fmt: skip
         return open_session(workload, terms, source=source, progress=progress, predict=predict)
 
     def _trace(self) -> CellTrace | None:

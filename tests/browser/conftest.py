@@ -96,6 +96,17 @@ class Jupyter:
         (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
         (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false"}))
 
+    @contextmanager
+    def without_extension(self) -> Iterator[None]:
+        """Pages that are opened meanwhile have our extension disabled, as by `jupyter labextension disable`."""
+        config = self._home / ".jupyter/labconfig/page_config.json"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(json.dumps({"disabledExtensions": {"jupyter-optim": True}}))
+        try:
+            yield
+        finally:
+            config.unlink()
+
     def write(self, name: str, cells: list[str]) -> None:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         notebook.metadata["kernelspec"] = {

@@ -97,6 +97,7 @@ class Terms:
     goal: str = "latency"
     train: object = None
     calibration: object = None
+    with_paths: bool = False
 
 
 @dataclass(eq=False)
@@ -107,6 +108,7 @@ class Session:
     evaluate: object = None
     train: object = None
     calibration: object = None
+    with_paths: bool = False
     baseline: data.Report = field(default_factory=sample_report)
     reported: list | None = None
     latest: data.Report | None = None

@@ -18,6 +18,7 @@ from jupyter_optim.notebook.arguments import Arguments, parse
         ("net", Arguments(target="net")),
         ('models["a b"][0]', Arguments(target='models["a b"][0]')),
         ("(a if b else c) --quiet", Arguments(target="(a if b else c)", quiet=True)),
+        ("net --with-paths", Arguments(target="net", with_paths=True)),
         ("--evaluate accuracy net", Arguments(target="net", evaluate="accuracy")),
         (
             "net --evaluate=accuracy --max-drop 1%",

@@ -19,7 +19,7 @@ KB = 1000
 @pytest.mark.parametrize("name", samples.all_samples())
 def test_a_run_takes_at_most_300_kb(name):
     bundle = to_bundle(samples.all_samples()[name], samples.bert())
-    assert set(bundle) == {MIME_TYPE, "text/html", "image/png", "text/plain"}
+    assert set(bundle) == {MIME_TYPE, "text/html", "text/latex", "image/png", "text/plain"}
     sizes = [len(value if isinstance(value, str) else json.dumps(value)) for value in bundle.values()]
     assert sum(sizes) <= 300 * KB
     assert len(base64.b64decode(bundle["image/png"])) <= 120 * KB

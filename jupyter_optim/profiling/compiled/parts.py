@@ -13,6 +13,7 @@ import msgspec
 from torch import nn
 
 from jupyter_optim import compiled_call
+from jupyter_optim.privacy import Cleaner
 from jupyter_optim.profiling.compiled.kernels import (
     GraphSource,
     Owners,
@@ -158,7 +159,7 @@ class _View:
                 return f"{shown.name}:{place.lineno + shown.offset}"
         if not stack:
             return None
-        return f"{'/'.join(Path(stack[-1].filename).parts[-2:])}:{stack[-1].lineno}"
+        return f"{Cleaner().path(stack[-1].filename)}:{stack[-1].lineno}"
 
     def skipped(self) -> tuple[GraphBreak, ...]:
         """Functions of the model that PyTorch does not compile."""

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from jupyter_optim.privacy import Cleaner
+
 _GENERATED = "TORCHINDUCTOR_CACHE_DIR"
 """Names the folder of the code that `torch.compile` generates; without it that is a ``torchinductor_NAME``."""
 
@@ -35,6 +37,16 @@ _names: list[CellOf] = []
 def name_cells_by(cell_of: CellOf | None) -> None:
     """Have `cell_of` say from now on which file names are cells; None: no one does."""
     _names[:] = [] if cell_of is None else [cell_of]
+
+
+def cleaner() -> Cleaner:
+    """Takes paths and names out of texts, and knows the notebook's cells."""
+
+    def cell_name(filename: str) -> str | None:
+        cell = _names[0](filename) if _names else None
+        return None if cell is None else cell.name
+
+    return Cleaner(cell_name=cell_name)
 
 
 def _installed_into(folder: str) -> bool:
@@ -78,7 +90,4 @@ class UserCode:
             return None
         if any(part.startswith("torchinductor_") for part in parts):
             return None  # what `torch.compile` generates is no one's own
-        here = Path.cwd().resolve()
-        # what lies elsewhere keeps two names: enough to know it, and no word of the user's folders
-        shown = Path(path).relative_to(here) if Path(path).is_relative_to(here) else Path(*parts[-2:])
-        return Cell(shown.as_posix())
+        return Cell(Cleaner().path(path))

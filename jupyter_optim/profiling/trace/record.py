@@ -79,12 +79,16 @@ class Recorder:
             self._profiler.export_chrome_trace(str(self._saved))
         return self._saved
 
-    def columns(self, *, keep: Path | None = None, name_of: Callable[[str], str] | None = None) -> Columns:
+    def columns(
+        self, *, keep: Path | None = None, name_of: Callable[[str], str] | None = None,
+        clean: Callable[[str], str] | None = None,
+    ) -> Columns:  # fmt: skip
         """The recorded events.
 
         Args:
             keep: where to leave the Chrome trace as well, compressed if that ends in ``.gz``.
             name_of: gives our ranges the names that they have in that file, in place of their numbers.
+            clean: what is done to every text in that file.
 
         Raises:
             OptimError: the trace cannot be left there.
@@ -92,7 +96,7 @@ class Recorder:
         path = self.save()
         if keep is not None:
             data = path.read_bytes()
-            leave_trace(data if name_of is None else for_viewers(data, name_of), keep)
+            leave_trace(data if name_of is None else for_viewers(data, name_of, clean), keep)
         return read(path)
 
 

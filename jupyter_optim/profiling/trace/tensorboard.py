@@ -23,6 +23,8 @@ from jupyter_optim.profiling.trace.steps import STEP
 TRACE_ENDINGS = (".json", ".json.gz")
 
 _OURS = (MODULE_RANGE, LINE_RANGE)
+_OF_THE_MACHINE = ("host_name", "trace_id", "traceName")
+"""What kineto writes of the machine, a number by chance, and the file that it wrote first; no viewer asks for them."""
 _OUTSIDE = -1
 """The number of the call around a call that has none."""
 
@@ -64,12 +66,15 @@ def leave_trace(data: bytes, file: Path) -> None:
         raise OptimError(f"The trace cannot be written to {file}: {error.strerror or error}.") from error
 
 
-def for_viewers(data: bytes, name_of: Callable[[str], str]) -> bytes:
+def for_viewers(
+    data: bytes, name_of: Callable[[str], str], clean: Callable[[str], str] | None = None
+) -> bytes:
     """A trace of our recorder in which others find modules, lines and steps.
 
     Args:
         data: the Chrome trace as the profiler wrote it, with our ranges under their numbers.
         name_of: gives a range of ours the name that it has for others.
+        clean: takes out of a text what tells of the user and the machine; None leaves all as it is.
     """
     trace = msgspec.json.decode(data)
     # kineto draws steps that are annotations once more in the lane of the GPU, and the plugin would count them twice
@@ -86,7 +91,21 @@ def for_viewers(data: bytes, name_of: Callable[[str], str]) -> bytes:
         if event.get("cat") == "cpu_op" and event["name"].startswith(STEP):
             event["cat"] = "user_annotation"
     trace["traceEvents"] = events
-    return msgspec.json.encode(trace)
+    if clean is None:
+        return msgspec.json.encode(trace)
+    return msgspec.json.encode(
+        _cleaned({key: trace[key] for key in trace if key not in _OF_THE_MACHINE}, clean)
+    )
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {key: _cleaned(item, clean) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(item, clean) for item in value]
+    return value
 
 
 def _is_drawn_again(event: dict[str, Any]) -> bool:
