@@ -83,7 +83,7 @@ class Vitals:
         reason: str | None = None,
     ) -> LiveSensor:  # fmt: skip
         why = None if value is not None else reason or self._missing.get(key, _FIRST)
-        return LiveSensor(key=key, unit=unit, value=value, full=full, reason=why)
+        return LiveSensor(key=key, unit=unit, gpu=None, value=value, full=full, reason=why)
 
     def _machine_percent(self) -> float | None:
         before, now = self._cpu, self._ask("cpu", psutil.cpu_times)

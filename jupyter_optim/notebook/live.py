@@ -19,14 +19,13 @@ from IPython.core.getipython import get_ipython
 from jupyter_optim.hardware.pace import Pace
 from jupyter_optim.hardware.vitals import Vitals
 from jupyter_optim.notebook.cell_runs import CellRuns
-from jupyter_optim.report import LiveFrame, LiveRequest
+from jupyter_optim.report import LIVE_VERSION, LiveFrame, LiveRequest
 
 if TYPE_CHECKING:
     from comm.base_comm import BaseComm
     from IPython.core.interactiveshell import InteractiveShell
 
 TARGET = "jupyter-optim-hardware"
-PROTOCOL = 1
 
 _COST = 0.006
 """Part of one core that reading may take; sending takes a little, too."""
@@ -61,7 +60,7 @@ def register() -> int:
     manager = comm.get_comm_manager()
     if TARGET not in manager.targets:
         manager.register_target(TARGET, Feed(shell, kernel).open)
-    return PROTOCOL
+    return LIVE_VERSION
 
 
 class _Viewer:

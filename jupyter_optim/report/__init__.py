@@ -6,7 +6,15 @@ from jupyter_optim.report.compiled import Compiled, FusedKernel, GraphBreak
 from jupyter_optim.report.gpu import Copy, GpuTime, Idle, IdleReason, Kernel, Stream
 from jupyter_optim.report.history import Quality, StepRecord, Verdict
 from jupyter_optim.report.latency import Flops, Latency
-from jupyter_optim.report.live import CellRun, LiveFrame, LiveGpu, LiveRequest, LiveSensor, SensorKey
+from jupyter_optim.report.live import (
+    LIVE_VERSION,
+    CellRun,
+    LiveFrame,
+    LiveGpu,
+    LiveRequest,
+    LiveSensor,
+    SensorKey,
+)
 from jupyter_optim.report.machine import Energy, Environment, Gpu, Hardware, Peaks
 from jupyter_optim.report.memory import HeldAt, Holder, HolderKind, Memory
 from jupyter_optim.report.report import MIME_TYPE, SCHEMA_VERSION, Report
@@ -17,6 +25,7 @@ from jupyter_optim.report.unseen import Unseen, Worker
 from jupyter_optim.report.workload import InputSpec, Origin, OtherModel, Signature, WorkloadInfo
 
 __all__ = [
+    "LIVE_VERSION",
     "MIME_TYPE",
     "SCHEMA_VERSION",
     "Bound",

@@ -6,6 +6,9 @@ from typing import Literal
 
 from jupyter_optim.report.base import Data
 
+LIVE_VERSION = 1
+"""Of what is sent: raised with a change that an older viewer cannot read."""
+
 SensorKey = Literal[
     "cpu", "process_cpu", "memory", "process_memory", "temperature", "power",
     "gpu_use", "gpu_memory", "gpu_power", "gpu_temperature",
@@ -17,12 +20,12 @@ class LiveSensor(Data, frozen=True, kw_only=True):
 
     key: SensorKey
     unit: Literal["%", "B", "W", "°C"]
-    gpu: int | None = None
+    gpu: int | None
     """NVML's index of the GPU that it belongs to."""
-    value: float | None = None
-    full: float | None = None
+    value: float | None
+    full: float | None
     """Where its scale ends: all cores, all of the memory, the power limit."""
-    reason: str | None = None
+    reason: str | None
     """Why there is no value."""
 
 

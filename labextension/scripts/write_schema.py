@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from jupyter_optim.report import MIME_TYPE, SCHEMA_VERSION, LiveFrame, Report
+from jupyter_optim.report import LIVE_VERSION, MIME_TYPE, SCHEMA_VERSION, LiveFrame, Report
 
 TARGET = Path(__file__).resolve().parent.parent / "src" / "report" / "schema.ts"
 
@@ -42,6 +42,7 @@ def type_script() -> str:
         HEADER,
         f"export const MIME_TYPE = {_literal(MIME_TYPE)};\n",
         f"export const SCHEMA_VERSION = {SCHEMA_VERSION};\n",
+        f"export const LIVE_VERSION = {LIVE_VERSION};\n",
         *(_interface(name, schema) for name, schema in definitions.items()),
         "export const DEFINITIONS: Definitions = {\n" + ",\n".join(checks) + "\n};\n",
     ]

@@ -6,6 +6,8 @@ export const MIME_TYPE = 'application/vnd.jupyter-optim.report.v1+json';
 
 export const SCHEMA_VERSION = 1;
 
+export const LIVE_VERSION = 1;
+
 /** Everything that is known of one workload at one time. */
 export interface Report {
   readonly schema_version?: number;
@@ -535,10 +537,10 @@ export interface LiveFrame {
 export interface LiveSensor {
   readonly key: 'cpu' | 'gpu_memory' | 'gpu_power' | 'gpu_temperature' | 'gpu_use' | 'memory' | 'power' | 'process_cpu' | 'process_memory' | 'temperature';
   readonly unit: '%' | 'B' | 'W' | '°C';
-  readonly gpu?: number | null;
-  readonly value?: number | null;
-  readonly full?: number | null;
-  readonly reason?: string | null;
+  readonly gpu: number | null;
+  readonly value: number | null;
+  readonly full: number | null;
+  readonly reason: string | null;
 }
 
 /** One GPU as its driver calls it. */
@@ -1169,7 +1171,7 @@ export const DEFINITIONS: Definitions = {
   },
   LiveSensor: {
     type: 'object',
-    required: ["key", "unit"],
+    required: ["key", "unit", "gpu", "value", "full", "reason"],
     properties: {
       key: {"enum": ["cpu", "gpu_memory", "gpu_power", "gpu_temperature", "gpu_use", "memory", "power", "process_cpu", "process_memory", "temperature"]},
       unit: {"enum": ["%", "B", "W", "\u00b0C"]},
