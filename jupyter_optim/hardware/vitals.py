@@ -162,7 +162,7 @@ class _Gpu:
         return (
             self._sensor("gpu_use", "%", "gpu_use", self._part("gpu_use", rates, "gpu", zero=True), 100.0),
             self._sensor(
-                "gpu_memory", "B", "gpu_memory", self._part("gpu_memory", memory, "used", zero=True),
+                "gpu_memory", "B", "gpu_memory", self._part("gpu_memory", memory, "used", zero=False),
                 self._part("gpu_memory", memory, "total", zero=False),
             ),
             self._sensor("gpu_power", "W", "power", sensors.power_w(), self._limit_w),

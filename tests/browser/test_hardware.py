@@ -8,12 +8,17 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-CELLS = [
-    "import time\nuntil = time.time() + 6\nwhile time.time() < until: pass",
-    "import os\nos._exit(1)",
-]
+BUSY = "import time\nuntil = time.time() + 6\nwhile time.time() < until: pass"
+WITHOUT_PACKAGE = """\
+import sys
+
+class Nowhere:
+    def find_spec(self, name, path=None, target=None):
+        if name == "jupyter_optim":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Nowhere())"""
 SHOW = "Show Hardware of the Kernel's Machine"
-PERCENT = re.compile(r"^\d+%")
 SPARKS = ("CPU, whole machine", "CPU, this kernel", "Memory, whole machine", "Memory, this kernel")
 
 
@@ -24,7 +29,8 @@ def _open(page) -> None:
 
 def _run(page, cell: int) -> None:
     page.locator(".jp-Notebook .jp-Cell .jp-InputArea-editor").nth(cell).click()
-    page.keyboard.press("Control+Enter")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Run Selected Cell( Shift|$)")).click()
 
 
 def _panel(page):
@@ -39,7 +45,7 @@ def _until_live(page) -> None:
 
 @pytest.mark.parametrize(("width", "theme"), [(1400, "JupyterLab Light"), (700, "JupyterLab Dark")])
 def test_the_panel_follows_the_kernel_through_a_busy_time_and_a_restart(jupyter, open_page, width, theme):
-    jupyter.write(f"hardware-{width}.ipynb", CELLS)
+    jupyter.write(f"hardware-{width}.ipynb", [BUSY, "1"])
     page = open_page(jupyter, f"lab/tree/hardware-{width}.ipynb?reset", width=width, theme=theme)
     complaints = []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -69,3 +75,34 @@ def test_the_panel_follows_the_kernel_through_a_busy_time_and_a_restart(jupyter,
     # nothing sticks out
     assert _panel(page).evaluate("node => node.scrollWidth - node.clientWidth") <= 0
     assert complaints == []
+
+
+def _show(page) -> None:
+    page.get_by_role("menuitem", name="View", exact=True).click()
+    page.get_by_role("menuitem", name=SHOW).click()
+    _panel(page).wait_for()
+
+
+def test_in_notebook_7_the_package_may_come_later_and_the_panel_beside_a_running_cell(jupyter, open_page):
+    jupyter.write("hardware-seven.ipynb", [WITHOUT_PACKAGE, "del sys.meta_path[0]", BUSY])
+    page = open_page(jupyter, "notebooks/hardware-seven.ipynb")
+    _open(page)
+    # GIVEN a kernel without the package, WHEN the panel is shown, THEN it says how to get it
+    _run(page, 0)
+    page.get_by_text("[1]:").wait_for()
+    _show(page)
+    _panel(page).get_by_text("%pip install jupyter-optim").wait_for()
+    page.keep_picture("1-missing")
+    # WHEN it is there, THEN another try succeeds
+    _run(page, 1)
+    page.get_by_text("[2]:").wait_for()
+    _panel(page).get_by_role("button", name="Try again").click()
+    _until_live(page)
+    # WHEN it is hidden, and shown again while a cell runs, THEN figures come at once
+    page.get_by_role("button", name="Collapse right side panel").click()
+    _panel(page).wait_for(state="hidden")
+    _run(page, 2)
+    page.get_by_text("[*]:").wait_for()
+    _show(page)
+    _panel(page).get_by_role("img", name=re.compile(r"cell \[3\], running")).wait_for()
+    page.keep_picture("2-beside")

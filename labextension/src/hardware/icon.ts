@@ -1,6 +1,6 @@
 import { LabIcon } from '@jupyterlab/ui-components';
 
-/** A processor with a line of its use. */
+/** A processor with a line of its use. Themes colour whatever is `jp-icon3` and has a fill. */
 export const hardwareIcon = new LabIcon({
   name: 'jupyter-optim:hardware',
   svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">

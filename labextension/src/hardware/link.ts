@@ -1,6 +1,5 @@
 import type { Kernel } from '@jupyterlab/services';
 import { KernelMessage } from '@jupyterlab/services';
-import type { JSONObject } from '@lumino/coreutils';
 import { UUID } from '@lumino/coreutils';
 import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
@@ -8,14 +7,8 @@ import { Signal } from '@lumino/signaling';
 
 import { firstMismatch } from '../report/guard.js';
 import type { LiveFrame } from '../report/schema.js';
-import { LIVE_VERSION } from '../report/schema.js';
 import { History } from './history.js';
-import { readReply } from './reply.js';
-
-const TARGET = 'jupyter-optim-hardware';
-
-/** An expression, so that it leaves no name in the user's namespace, and prints nothing where the package is missing. */
-const REGISTER = '__import__("importlib").import_module("jupyter_optim.notebook.live").register()';
+import { TARGET, register, sendComm } from './requests.js';
 
 /** The kernel forgets a viewer after two of these and a half. */
 const SIGN_OF_LIFE_MS = 60_000;
@@ -31,9 +24,6 @@ const FRAME = { $ref: '#/$defs/LiveFrame' };
 
 /**
  * Talks with one kernel: registers the comm's target there, opens a comm while somebody looks, and keeps what comes.
- *
- * The comm's messages are sent and heard here, not through `createComm`: that refuses on the second connection to a
- * kernel, as a console beside a notebook has it.
  */
 export class KernelLink implements IDisposable {
   constructor(kernel: Kernel.IKernelConnection) {
@@ -97,7 +87,7 @@ export class KernelLink implements IDisposable {
       void this._advance();
     } else if (Date.now() - this._signMs > SIGN_OF_LIFE_MS) {
       this._signMs = Date.now();
-      this._send('comm_msg', { comm_id: this._commId, data: {} });
+      sendComm(this._kernel, 'comm_msg', { comm_id: this._commId, data: {} });
     }
   }
 
@@ -181,15 +171,7 @@ export class KernelLink implements IDisposable {
 
   private async _register(): Promise<void> {
     const era = this._era;
-    const future = this._kernel.requestExecute({
-      code: '',
-      silent: true,
-      store_history: false,
-      allow_stdin: false,
-      stop_on_error: false,
-      user_expressions: { version: REGISTER }
-    });
-    const reply = readReply((await future.done).content, LIVE_VERSION);
+    const reply = await register(this._kernel);
     if (era !== this._era || reply.kind === 'aborted') {
       return; // a restart, or the end of a cell that failed: the next tick asks again
     }
@@ -209,9 +191,11 @@ export class KernelLink implements IDisposable {
     this._setState({ kind: 'connecting' });
     this._commId = UUID.uuid4();
     this._heardMs = this._signMs = Date.now();
-    this._send(
+    const data = { every_s: this._everyS };
+    sendComm(
+      this._kernel,
       'comm_open',
-      { comm_id: this._commId, target_name: TARGET, data: { every_s: this._everyS } },
+      { comm_id: this._commId, target_name: TARGET, data },
       aside ? this._subshell : null
     );
   }
@@ -233,7 +217,7 @@ export class KernelLink implements IDisposable {
 
   private _close(): void {
     if (this._commId !== null && !this._kernel.isDisposed && this._kernel.status !== 'dead') {
-      this._send('comm_close', { comm_id: this._commId, data: {} });
+      sendComm(this._kernel, 'comm_close', { comm_id: this._commId, data: {} });
     }
     this._commId = null;
   }
@@ -251,22 +235,6 @@ export class KernelLink implements IDisposable {
     this._commId = null;
     this._registered = false;
     this._setState({ kind: 'connecting' });
-  }
-
-  private _send(
-    msgType: 'comm_open' | 'comm_msg' | 'comm_close',
-    content: JSONObject,
-    subshellId: string | null = null
-  ): void {
-    const message = KernelMessage.createMessage({
-      msgType,
-      channel: 'shell',
-      username: this._kernel.username,
-      session: this._kernel.clientId,
-      subshellId,
-      content
-    } as KernelMessage.IOptions<KernelMessage.ICommOpenMsg<'shell'>>);
-    this._kernel.sendShellMessage(message, false, true);
   }
 
   private _onMessage(_: unknown, message: KernelMessage.IIOPubMessage): void {

@@ -18,6 +18,7 @@ interface ISensorProps {
 export function Sensor(props: ISensorProps): JSX.Element {
   const { sensor, frame, history, trans } = props;
   const points = history.points(sensor);
+  const top = scaleTop(sensor, points);
   const value = sensor.value;
   return (
     <li className="jp-JupyterOptimHardware-sensor" data-sensor={sensor.key}>
@@ -25,7 +26,7 @@ export function Sensor(props: ISensorProps): JSX.Element {
         <span className="jp-JupyterOptimHardware-label">{label(sensor.key, trans)}</span>
         <span>
           <strong>{value === null ? '' : amount(value, sensor.unit)}</strong>{' '}
-          <span className="jp-JupyterOptimHardware-quiet">{scale(sensor, frame.cores, trans)}</span>
+          <span className="jp-JupyterOptimHardware-quiet">{scale(sensor, top, frame.cores, trans)}</span>
         </span>
       </div>
       <svg
@@ -44,7 +45,7 @@ export function Sensor(props: ISensorProps): JSX.Element {
             <title>{cellWords(band.run, frame.at_s, trans)}</title>
           </rect>
         ))}
-        <path d={linePath(points, frame.at_s, frame.every_s, scaleTop(points, sensor.full))} />
+        <path d={linePath(points, frame.at_s, frame.every_s, top)} />
       </svg>
     </li>
   );

@@ -1,14 +1,29 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import type { LiveSensor } from '../report/schema.js';
 import { linePath, scaleTop } from './spark.js';
 
+function top(key: LiveSensor['key'], full: number | null, ...values: number[]): number {
+  const sensor = { key, unit: '%', gpu: null, value: null, full, reason: null } as const;
+  return scaleTop(
+    sensor,
+    values.map((value, atS) => ({ atS, value }))
+  );
+}
+
 test('a scale ends where the sensor says, or at the next round number', () => {
-  assert.equal(scaleTop([{ atS: 1, value: 30 }], 100), 100);
-  assert.equal(scaleTop([{ atS: 1, value: 130 }], 100), 130);
-  assert.equal(scaleTop([{ atS: 1, value: 54 }], null), 100);
-  assert.equal(scaleTop([{ atS: 1, value: 0.2 }], null), 0.2);
-  assert.equal(scaleTop([], null), 1);
+  assert.equal(top('cpu', 100, 30), 100);
+  assert.equal(top('gpu_power', 100, 130), 130);
+  assert.equal(top('temperature', null, 30, 54), 100);
+  assert.equal(top('temperature', null, 0.2), 0.2);
+  assert.equal(top('temperature', null), 1);
+});
+
+test("a kernel's own part of a large machine has a scale of its own", () => {
+  assert.equal(top('process_memory', 25e9, 58e6, 61e6), 100e6);
+  assert.equal(top('process_cpu', 6400, 3), 100);
+  assert.equal(top('process_cpu', 6400, 130), 200);
 });
 
 test('the newest point stands at the right edge, and full use at the top', () => {

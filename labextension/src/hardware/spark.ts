@@ -1,3 +1,4 @@
+import type { LiveSensor } from '../report/schema.js';
 import { SHOWN_S } from './history.js';
 import type { IPoint } from './history.js';
 
@@ -11,17 +12,27 @@ const MARGIN = 1.5;
 /** So many missed frames are a gap in the line. */
 const GAP = 3.5;
 
-/** Where a scale ends that no sensor tells: the next of 1, 2 and 5 times a power of ten. */
-export function scaleTop(points: ReadonlyArray<IPoint>, full: number | null): number {
+/**
+ * Where a sparkline's scale ends: where the sensor's does. A kernel's own part of a large machine would be a flat line,
+ * so it has a scale of its own.
+ */
+export function scaleTop(sensor: LiveSensor, points: ReadonlyArray<IPoint>): number {
   const high = Math.max(...points.map(point => point.value), 0);
-  if (full !== null && full > 0) {
-    return Math.max(full, high);
+  if (sensor.key === 'process_cpu') {
+    return Math.max(100, roundUp(high));
   }
-  if (high === 0) {
+  return sensor.full === null || sensor.key === 'process_memory'
+    ? roundUp(high)
+    : Math.max(sensor.full, high);
+}
+
+/** The next of 1, 2 and 5 times a power of ten. */
+function roundUp(value: number): number {
+  if (value <= 0) {
     return 1;
   }
-  const power = 10 ** Math.floor(Math.log10(high));
-  return [1, 2, 5, 10].map(step => step * power).find(top => top >= high * (1 - 1e-9)) ?? high;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map(step => step * power).find(top => top >= value * (1 - 1e-9)) ?? value;
 }
 
 /** The line through the points, broken where nothing was heard for a while. */

@@ -30,10 +30,11 @@ test('values carry their unit', () => {
 });
 
 test('a scale says what the value is part of', () => {
-  assert.equal(scale(sensor('cpu', '%', 3, 100), 2, trans), 'of 2 cores');
-  assert.equal(scale(sensor('process_cpu', '%', 3, 200), 2, trans), '100% is one core');
-  assert.equal(scale(sensor('memory', 'B', 1e9, 16e9), 2, trans), 'of 16.0 GB');
-  assert.equal(scale(sensor('gpu_use', '%', 1, 100), 2, trans), '');
+  assert.equal(scale(sensor('cpu', '%', 3, 100), 100, 2, trans), 'of 2 cores');
+  assert.equal(scale(sensor('process_cpu', '%', 3, 200), 100, 2, trans), '100% is one core');
+  assert.equal(scale(sensor('memory', 'B', 1e9, 16e9), 16e9, 2, trans), 'of 16.0 GB');
+  assert.equal(scale(sensor('process_memory', 'B', 6e7, 16e9), 1e8, 2, trans), 'chart to 100 MB');
+  assert.equal(scale(sensor('gpu_use', '%', 1, 100), 100, 2, trans), '');
 });
 
 test('the status bar names what is known, and the busiest GPU', () => {

@@ -47,8 +47,16 @@ export function amount(value: number, unit: LiveSensor['unit']): string {
 }
 
 /** What a sensor's scale means, behind its value. */
-export function scale(sensor: LiveSensor, cores: number | null, trans: TranslationBundle): string {
+export function scale(
+  sensor: LiveSensor,
+  top: number,
+  cores: number | null,
+  trans: TranslationBundle
+): string {
   const full = sensor.full;
+  if (sensor.key === 'process_memory') {
+    return trans.__('chart to %1', amount(top, 'B'));
+  }
   if (sensor.key === 'process_cpu') {
     return trans.__('100% is one core');
   }
