@@ -114,9 +114,9 @@ def _watch(page: Any, kernel: Any, minutes: float) -> dict[str, object]:
     return {
         "bar": "kernel at most 1% of a core; no growth of the page", "minutes": minutes,
         "holds": worst <= BAR_PERCENT and growth <= BAR_GROWTH and nodes[-1] <= nodes[0] * (1 + BAR_GROWTH),
-        "kernel_percent_closed": closed, "kernel_percent_open": sum(costs) / len(costs),
-        "kernel_percent_worst_minute": worst, "heap_growth": growth, "heap_mb": [heap / 1e6 for heap in heaps],
-        "dom_nodes": nodes,
+        "kernel_percent_closed": round(closed, 3), "kernel_percent_open": round(sum(costs) / len(costs), 3),
+        "kernel_percent_worst_minute": round(worst, 3), "heap_growth": round(growth, 4),
+        "heap_mb": [round(heap / 1e6, 3) for heap in heaps], "dom_nodes": nodes,
     }  # fmt: skip
 
 
@@ -126,7 +126,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=10.0)
-    result = measure(parser.parse_args().minutes)
+    from jupyter_optim.hardware.environment import cpu_model
+
+    result = {**measure(parser.parse_args().minutes), "machine": {"cpu": cpu_model()}}
     text = json.dumps(result, indent=1)
     (HERE / "results" / "hardware_panel.json").write_text(text + "\n")
     print(text)
