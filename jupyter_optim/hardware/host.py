@@ -94,7 +94,7 @@ class HostProbe:
             frequency = self._ask("frequency", self._mean_mhz)
             if frequency is not None:
                 self._frequency.add(at_s, frequency)
-        temperature = self._ask("temperature", _cpu_temperature)
+        temperature = self._ask("temperature", cpu_temperature)
         if temperature is not None:
             self._temperature.add(at_s, temperature)
 
@@ -105,8 +105,8 @@ class HostProbe:
         times = self._ask("cpu", _core_times)
         if times is None or len(times) != len(self._before):
             return
-        spans = [_Span.of(before, after) for before, after in zip(self._before, times, strict=True)]
-        whole = _Span(sum(s.total for s in spans), sum(s.busy for s in spans), sum(s.stolen for s in spans))
+        spans = [Span.of(before, after) for before, after in zip(self._before, times, strict=True)]
+        whole = Span(sum(s.total for s in spans), sum(s.busy for s in spans), sum(s.stolen for s in spans))
         if whole.total <= 0:
             return  # the kernel counts in ticks of 10 ms, and none has passed
         self._before = times
@@ -153,15 +153,15 @@ class HostProbe:
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
-    """CPU seconds of one core between two samples."""
+class Span:
+    """CPU seconds between two samples, of one core or of all."""
 
     total: float
     busy: float
     stolen: float
 
     @classmethod
-    def of(cls, before: Any, after: Any) -> _Span:
+    def of(cls, before: Any, after: Any) -> Span:
         # guest time is in user time already
         fields = [name for name in after._fields if not name.startswith("guest")]
         spent = {name: max(0.0, getattr(after, name) - getattr(before, name)) for name in fields}
@@ -175,7 +175,7 @@ def _core_times() -> list[Any]:
     return found
 
 
-def _cpu_temperature() -> float:
+def cpu_temperature() -> float:
     """The hottest reading of the CPU."""
     read = getattr(psutil, "sensors_temperatures", None)
     if read is None:

@@ -16,6 +16,7 @@ from jupyter_optim.hardware.counters import Count, between
 from jupyter_optim.hardware.gpu import GpuProbe
 from jupyter_optim.hardware.host import HostProbe
 from jupyter_optim.hardware.nvml import Nvml, Refusal
+from jupyter_optim.hardware.pace import Pace
 from jupyter_optim.report import Samples
 
 _SLOW_S = 1.0
@@ -51,7 +52,7 @@ class Sampler:
     """
 
     def __init__(self, interval_s: float = 0.1, gpus: Sequence[int] | None = None) -> None:
-        self._fast, self._slow = _Pace(interval_s, _FAST_COST), _Pace(_SLOW_S, _SLOW_COST)
+        self._fast, self._slow = Pace(interval_s, _FAST_COST), Pace(_SLOW_S, _SLOW_COST)
         self._gpus = gpus
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -164,28 +165,3 @@ class Sampler:
                    f"{overhead_percent:.2g}% of a core",
             reason="a sensor did not answer any more, so the sampling broke off" if stuck else None,
         )  # fmt: skip
-
-
-class _Pace:
-    """How often something is read: at its interval, or less often if reading is dear."""
-
-    def __init__(self, interval_s: float, cost: float) -> None:
-        self.base_s = self.interval_s = interval_s
-        self.count = 0
-        self._cost = cost
-        self._last_s = 0.0
-
-    def due(self, at_s: float, *, ended: bool) -> bool:
-        """Whether it is time to read; at the end, whether something would be missing else."""
-        if self.count == 0:
-            return True
-        # a wait may end a hair early, and a rate over a sliver of an interval says nothing
-        return at_s - self._last_s > self.interval_s * (0.5 if ended else 0.9)
-
-    def take(self, at_s: float, readings: Sequence[Callable[[float], None]]) -> None:
-        """Read, and see what that costs."""
-        before_s = time.thread_time()
-        self.count, self._last_s = self.count + 1, at_s
-        for read in readings:
-            read(at_s)
-        self.interval_s = max(self.base_s, (time.thread_time() - before_s) / self._cost)

@@ -6,6 +6,15 @@ from jupyter_optim.report.compiled import Compiled, FusedKernel, GraphBreak
 from jupyter_optim.report.gpu import Copy, GpuTime, Idle, IdleReason, Kernel, Stream
 from jupyter_optim.report.history import Quality, StepRecord, Verdict
 from jupyter_optim.report.latency import Flops, Latency
+from jupyter_optim.report.live import (
+    LIVE_VERSION,
+    CellRun,
+    LiveFrame,
+    LiveGpu,
+    LiveRequest,
+    LiveSensor,
+    SensorKey,
+)
 from jupyter_optim.report.machine import Energy, Environment, Gpu, Hardware, Peaks
 from jupyter_optim.report.memory import HeldAt, Holder, HolderKind, Memory
 from jupyter_optim.report.report import MIME_TYPE, SCHEMA_VERSION, Report
@@ -16,9 +25,11 @@ from jupyter_optim.report.unseen import Unseen, Worker
 from jupyter_optim.report.workload import InputSpec, Origin, OtherModel, Signature, WorkloadInfo
 
 __all__ = [
+    "LIVE_VERSION",
     "MIME_TYPE",
     "SCHEMA_VERSION",
     "Bound",
+    "CellRun",
     "Compiled",
     "Copy",
     "Energy",
@@ -43,6 +54,10 @@ __all__ = [
     "Latency",
     "Line",
     "LineTrace",
+    "LiveFrame",
+    "LiveGpu",
+    "LiveRequest",
+    "LiveSensor",
     "Memory",
     "ModuleRow",
     "Op",
@@ -57,6 +72,7 @@ __all__ = [
     "Recommendation",
     "Report",
     "Samples",
+    "SensorKey",
     "Series",
     "Severity",
     "Signature",

@@ -1,4 +1,4 @@
-"""Write the TypeScript types of a report, and the schema that its guard checks, from the Python classes.
+"""Write the TypeScript types of a report and of live frames, and the schema that the guard checks, from Python.
 
 Run ``python labextension/scripts/write_schema.py`` after a change to `jupyter_optim.report`.
 """
@@ -9,7 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jupyter_optim.report import MIME_TYPE, SCHEMA_VERSION, Report
+import msgspec
+
+from jupyter_optim.report import LIVE_VERSION, MIME_TYPE, SCHEMA_VERSION, LiveFrame, Report
 
 TARGET = Path(__file__).resolve().parent.parent / "src" / "report" / "schema.ts"
 
@@ -34,12 +36,13 @@ COMMENTARY = {"title", "description", "default"}
 
 def type_script() -> str:
     """The text of ``schema.ts``."""
-    definitions = Report.json_schema()["$defs"]
+    definitions = {**Report.json_schema()["$defs"], **msgspec.json.schema(LiveFrame)["$defs"]}
     checks = (_check(name, _checked(schema)) for name, schema in definitions.items())
     parts = [
         HEADER,
         f"export const MIME_TYPE = {_literal(MIME_TYPE)};\n",
         f"export const SCHEMA_VERSION = {SCHEMA_VERSION};\n",
+        f"export const LIVE_VERSION = {LIVE_VERSION};\n",
         *(_interface(name, schema) for name, schema in definitions.items()),
         "export const DEFINITIONS: Definitions = {\n" + ",\n".join(checks) + "\n};\n",
     ]

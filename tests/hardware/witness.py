@@ -17,6 +17,7 @@ from jupyter_optim.hardware.environment import environment
 from jupyter_optim.hardware.match import Match, known
 from jupyter_optim.hardware.nvml import Nvml
 from jupyter_optim.hardware.sampler import Sampler
+from jupyter_optim.hardware.vitals import Vitals
 
 
 def work() -> int:
@@ -57,6 +58,17 @@ def _known() -> Any:
         return known(nvml, 0)
 
 
+def vitals() -> dict[str, Any]:
+    """What the hardware panel would show, after the machine has lived for a while."""
+    looking = Vitals()
+    looking.start()
+    time.sleep(1.5 if os.environ["NVML_STUB"] == "lost-later" else 0.1)
+    found = {"sensors": looking.read(), "gpus": looking.gpus, "gpu_reason": looking.gpu_reason}
+    looking.close()
+    return found
+
+
+MAKE = {"all": everything, "energy": lambda: metered(1.0), "vitals": vitals}
+
 if __name__ == "__main__":
-    made = metered(1.0) if sys.argv[1] == "energy" else everything()
-    print(json.dumps(msgspec.to_builtins(made)))
+    print(json.dumps(msgspec.to_builtins(MAKE[sys.argv[1]]())))

@@ -6,6 +6,8 @@ export const MIME_TYPE = 'application/vnd.jupyter-optim.report.v1+json';
 
 export const SCHEMA_VERSION = 1;
 
+export const LIVE_VERSION = 1;
+
 /** Everything that is known of one workload at one time. */
 export interface Report {
   readonly schema_version?: number;
@@ -518,6 +520,41 @@ export interface Peaks {
   readonly threads: number | null;
   readonly method: string;
   readonly reason?: string | null;
+}
+
+/** All that is known at one moment. Times are seconds on one clock of the kernel. */
+export interface LiveFrame {
+  readonly at_s: number;
+  readonly every_s: number;
+  readonly cores: number | null;
+  readonly sensors: ReadonlyArray<LiveSensor>;
+  readonly gpus: ReadonlyArray<LiveGpu>;
+  readonly gpu_reason: string | null;
+  readonly cells: ReadonlyArray<CellRun>;
+}
+
+/** One sensor now. */
+export interface LiveSensor {
+  readonly key: 'cpu' | 'gpu_memory' | 'gpu_power' | 'gpu_temperature' | 'gpu_use' | 'memory' | 'power' | 'process_cpu' | 'process_memory' | 'temperature';
+  readonly unit: '%' | 'B' | 'W' | '°C';
+  readonly gpu: number | null;
+  readonly value: number | null;
+  readonly full: number | null;
+  readonly reason: string | null;
+}
+
+/** One GPU as its driver calls it. */
+export interface LiveGpu {
+  readonly index: number;
+  readonly name: string | null;
+  readonly note: string | null;
+}
+
+/** When a cell ran. */
+export interface CellRun {
+  readonly number: number | null;
+  readonly began_s: number;
+  readonly ended_s: number | null;
 }
 
 export const DEFINITIONS: Definitions = {
@@ -1117,6 +1154,49 @@ export const DEFINITIONS: Definitions = {
       threads: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
       method: {"type": "string"},
       reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  LiveFrame: {
+    type: 'object',
+    required: ["at_s", "every_s", "cores", "sensors", "gpus", "gpu_reason", "cells"],
+    properties: {
+      at_s: {"type": "number"},
+      every_s: {"type": "number"},
+      cores: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      sensors: {"type": "array", "items": {"$ref": "#/$defs/LiveSensor"}},
+      gpus: {"type": "array", "items": {"$ref": "#/$defs/LiveGpu"}},
+      gpu_reason: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      cells: {"type": "array", "items": {"$ref": "#/$defs/CellRun"}}
+    }
+  },
+  LiveSensor: {
+    type: 'object',
+    required: ["key", "unit", "gpu", "value", "full", "reason"],
+    properties: {
+      key: {"enum": ["cpu", "gpu_memory", "gpu_power", "gpu_temperature", "gpu_use", "memory", "power", "process_cpu", "process_memory", "temperature"]},
+      unit: {"enum": ["%", "B", "W", "\u00b0C"]},
+      gpu: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      value: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      full: {"anyOf": [{"type": "number"}, {"type": "null"}]},
+      reason: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  LiveGpu: {
+    type: 'object',
+    required: ["index", "name", "note"],
+    properties: {
+      index: {"type": "integer"},
+      name: {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      note: {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    }
+  },
+  CellRun: {
+    type: 'object',
+    required: ["number", "began_s", "ended_s"],
+    properties: {
+      number: {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+      began_s: {"type": "number"},
+      ended_s: {"anyOf": [{"type": "number"}, {"type": "null"}]}
     }
   }
 };
