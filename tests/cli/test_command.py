@@ -128,7 +128,7 @@ def test_html_is_one_page_that_needs_nothing_else_in_both_themes(tmp_path):
     for words in (
         "<h1>digits</h1>",
         "<h2>cell [",
-        "History",
+        "What was tried",
         "This cell as it last ran",
         "What was measured",
     ):
