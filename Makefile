@@ -7,7 +7,7 @@ LAB_ARGS ?=
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 EXTENSION := jupyter_optim/labextension/package.json
-SOURCES := $(wildcard labextension/src/*.ts labextension/src/*/*.ts* labextension/style/*) \
+SOURCES := $(wildcard labextension/src/*.ts labextension/src/*/*.ts* labextension/schema/* labextension/style/*) \
 	labextension/package.json labextension/tsconfig.json labextension/yarn.lock
 
 # a Node installed into the environment is found here, and so is every program of the environment (the program itself,

@@ -1,1 +1,3 @@
 import './base.css';
+import './marks.css';
+import './toolbar.css';
