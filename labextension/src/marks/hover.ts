@@ -1,7 +1,7 @@
 // Details of the marked line under the pointer. Unlike CodeMirror's own hover, also beside the line's text.
 
-import { EditorView, ViewPlugin } from '@codemirror/view';
-import type { PluginValue } from '@codemirror/view';
+import { ViewPlugin } from '@codemirror/view';
+import type { EditorView, PluginValue } from '@codemirror/view';
 
 import { detailsField, LINE, markAt, setDetails } from './state.js';
 
@@ -44,11 +44,14 @@ class Hover implements PluginValue {
     this._show(null, false);
   }
 
-  private _show(position: number | null, byPointer: boolean): void {
+  private _show(line: number | null, byPointer: boolean): void {
     const { state } = this._view;
-    const gone = position !== null && (position > state.doc.length || markAt(state, position) === null);
-    this._byPointer = byPointer && !gone;
-    if (!gone && state.field(detailsField, false) !== position) {
+    if (line !== null && (line > state.doc.length || markAt(state, line) === null)) {
+      return;
+    }
+    this._byPointer = byPointer;
+    const position = line === null ? null : firstInSight(this._view, line);
+    if (state.field(detailsField, false) !== position) {
       this._view.dispatch({ effects: setDetails.of(position) });
     }
   }
@@ -63,6 +66,20 @@ class Hover implements PluginValue {
   private _pointed: number | null = null;
   private _byPointer = false;
   private _timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** Where the line begins or, if that is scrolled out of sight, what is left of it: a box hangs on a place in sight. */
+function firstInSight(view: EditorView, line: number): number {
+  const start = view.coordsAtPos(line);
+  const gutters = view.scrollDOM.querySelector('.cm-gutters')?.getBoundingClientRect();
+  const left = gutters?.right ?? view.scrollDOM.getBoundingClientRect().left;
+  if (start === null || start.left >= left) {
+    return line;
+  }
+  const { from, to } = view.state.doc.lineAt(line);
+  const found = view.posAtCoords({ x: left + 1, y: (start.top + start.bottom) / 2 }, false);
+  // the letter at the edge may be half hidden
+  return Math.min(to, Math.max(from, found + 1));
 }
 
 export const hover = ViewPlugin.fromClass(Hover, {
