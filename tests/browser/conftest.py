@@ -21,7 +21,7 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _TREE = Path(__file__).parents[2]
-PATIENCE_MS = 30_000
+PATIENCE_MS = 180_000
 """For what a loaded machine may take its time with: a kernel that imports torch, a technique on trial."""
 
 

@@ -105,7 +105,8 @@ def test_a_saved_notebook_shows_its_marks_without_a_kernel(open_measured, width,
     for _ in figures[1:]:
         page.keyboard.press("Alt+Shift+M")
         page.wait_for_function(
-            f"last => ![null, last].includes(document.querySelector('{DETAILS}')?.innerText ?? null)", arg=walked[-1]
+            f"last => ![null, last].includes(document.querySelector('{DETAILS}')?.innerText ?? null)",
+            arg=walked[-1],
         )
         walked.append(details.inner_text())
     assert len(set(walked)) == len(figures)
