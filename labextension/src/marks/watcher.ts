@@ -27,6 +27,7 @@ export class NotebookWatcher implements IDisposable {
   set leastShare(value: number) {
     if (value !== this._leastShare) {
       this._leastShare = value;
+      this._seen = [];
       this._later();
     }
   }
@@ -75,19 +76,23 @@ export class NotebookWatcher implements IDisposable {
 
   private _mark(): void {
     const cells = [...this._notebook.cells].filter(isCodeCell);
-    const reports = cells.map(reportOf);
-    if (!this._marked && reports.every(report => report === null)) {
+    const seen = cells.flatMap(cell => [cell, cell.executionCount, reportOf(cell)]);
+    // a cell that prints a thousand lines changes its outputs a thousand times
+    if (seen.length === this._seen.length && seen.every((each, i) => each === this._seen[i])) {
       return;
     }
-    const facts = cells.map((cell, i) => ({
+    this._seen = seen;
+    const facts = cells.map(cell => ({
       count: cell.executionCount,
       text: cell.sharedModel.getSource(),
-      report: reports[i] ?? null
+      report: reportOf(cell)
     }));
     const groups = assignMarks(facts, this._leastShare);
-    this._marked = groups.some(each => each.length > 0);
     cells.forEach((cell, i) => {
-      this._store.set(cell, (groups[i] ?? []).map(group => this._remembered(cell, group)));
+      this._store.set(
+        cell,
+        (groups[i] ?? []).map(group => this._remembered(cell, group))
+      );
     });
   }
 
@@ -108,7 +113,8 @@ export class NotebookWatcher implements IDisposable {
   private readonly _measured = new WeakMap<ICodeCellModel, WeakMap<Report, string>>();
   private _leastShare: number;
   private _due = false;
-  private _marked = false;
+  /** Cells, their numbers and reports, as the marks are of. */
+  private _seen: ReadonlyArray<unknown> = [];
   private _isDisposed = false;
 }
 

@@ -1,3 +1,4 @@
+import { Notification } from '@jupyterlab/apputils';
 import type { ISessionContext } from '@jupyterlab/apputils';
 import { NotebookActions } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -23,10 +24,15 @@ export async function optimizeCell(
   const known = notebook.widgets.some(
     ({ model }) => isCodeCell(model) && loadsExtension(model.sharedModel.getSource())
   );
-  // asked first: where the package is missing, the notebook stays as it is
-  await (known
-    ? loadExtension(sessionContext, trans)
-    : evaluate(sessionContext, INSTALLED, trans));
+  if (sessionContext.session?.kernel?.status === 'busy') {
+    Notification.info(trans.__('The kernel is busy: the cell runs when it is free.'), {
+      autoClose: 5000
+    });
+  }
+  if (!known) {
+    // asked first: where the package is missing, the notebook stays as it is
+    await evaluate(sessionContext, INSTALLED, trans);
+  }
   const index = notebook.widgets.findIndex(({ model }) => model === cell);
   if (index < 0 || shared === undefined) {
     return;
@@ -41,7 +47,11 @@ export async function optimizeCell(
     }
   });
   const run = notebook.widgets.slice(index, known ? index + 1 : index + 2);
-  await NotebookActions.runCells(notebook, run, sessionContext, dialogs ?? undefined);
+  await Promise.all([
+    // the cell that loads it may not have been run in this kernel, which works on its messages in turn
+    known ? loadExtension(sessionContext, trans) : undefined,
+    NotebookActions.runCells(notebook, run, sessionContext, dialogs ?? undefined)
+  ]);
 }
 
 /** Take `%%optimize` out of the cell, and what it showed; the cell's other outputs stay. */

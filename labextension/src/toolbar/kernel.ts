@@ -32,7 +32,7 @@ export async function evaluate(
 }
 
 /**
- * Make `%%optimize` known to the kernel, where it is not.
+ * Make `%%optimize` known to the kernel, where it is not. The request is sent before this returns.
  *
  * @throws Obstacle - if that cannot be.
  */
@@ -54,7 +54,9 @@ async function ask(
   request: Request,
   trans: TranslationBundle
 ): Promise<Reply> {
-  await context.ready;
+  if (context.session === null) {
+    await context.ready;
+  }
   const kernel = context.session?.kernel ?? null;
   if (kernel === null) {
     throw new Obstacle(trans.__('There is no running kernel. Choose one, and run the cells above.'));
