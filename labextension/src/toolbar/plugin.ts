@@ -79,7 +79,7 @@ function addCommand(app: JupyterFrontEnd, tracker: INotebookTracker, command: IC
         if (!(error instanceof Obstacle)) {
           throw error;
         }
-        Notification.error(error.message, { autoClose: false });
+        Notification.error(error.message, { autoClose: 10_000 });
       }
     },
     describedBy: { args: ARGUMENTS }
