@@ -1,8 +1,15 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { hardwarePlugin } from './hardware/plugin.js';
+import { marksPlugin } from './marks/plugin.js';
 import { reportPlugin } from './report/plugin.js';
+import { toolbarPlugin } from './toolbar/plugin.js';
 
-const plugins: JupyterFrontEndPlugin<void>[] = [reportPlugin, hardwarePlugin];
+const plugins: JupyterFrontEndPlugin<void>[] = [
+  reportPlugin,
+  marksPlugin,
+  toolbarPlugin,
+  hardwarePlugin
+];
 
 export default plugins;

@@ -1,2 +1,4 @@
 import './base.css';
 import './hardware.css';
+import './marks.css';
+import './toolbar.css';

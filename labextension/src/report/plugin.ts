@@ -23,7 +23,6 @@ export const reportPlugin: JupyterFrontEndPlugin<void> = {
         mimeTypes: [MIME_TYPE],
         createRenderer: options =>
           new ReportRenderer({
-            mimeType: options.mimeType,
             rendermime,
             translator: options.translator ?? translator ?? nullTranslator
           })

@@ -6,8 +6,8 @@ import { Panel, Widget } from '@lumino/widgets';
 import * as React from 'react';
 
 import { Fold } from './fold.js';
-import { readReport } from './guard.js';
 import type { Reading } from './guard.js';
+import { readingOf } from './reading.js';
 import { MIME_TYPE, SCHEMA_VERSION } from './schema.js';
 import type { Report } from './schema.js';
 import { ReportView } from './view.js';
@@ -18,7 +18,6 @@ const FALLBACKS = ['text/html', 'text/plain'];
 export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
   constructor(options: ReportRenderer.IOptions) {
     super();
-    this._mimeType = options.mimeType;
     this._rendermime = options.rendermime;
     this._trans = options.translator.load('jupyter-optim');
     this.addClass('jp-JupyterOptimReport');
@@ -26,7 +25,7 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
 
   /** Called for the first time and again for every update of the output. */
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
-    const reading = readReport(model.data[this._mimeType]);
+    const reading = readingOf(model);
     if (reading.kind === 'report') {
       this._show(reading.report, picture(model.data['image/png']));
       this._fold?.draw(model);
@@ -72,7 +71,6 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
       : this._trans.__('This is not a readable %1: see %2.', MIME_TYPE, reading.where);
   }
 
-  private readonly _mimeType: string;
   private readonly _rendermime: IRenderMimeRegistry;
   private readonly _trans: TranslationBundle;
   private _view: View | null = null;
@@ -81,7 +79,6 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
 
 export namespace ReportRenderer {
   export interface IOptions {
-    mimeType: string;
     rendermime: IRenderMimeRegistry;
     translator: ITranslator;
   }
