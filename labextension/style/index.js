@@ -1,1 +1,3 @@
 import './base.css';
+import './charts.css';
+import './tables.css';

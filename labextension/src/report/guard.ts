@@ -1,5 +1,6 @@
 // JSON from a notebook file is whatever somebody put there: nothing is drawn before it has passed here.
 
+import { firstExcess } from './limits.js';
 import { DEFINITIONS, SCHEMA_VERSION } from './schema.js';
 import type { Report } from './schema.js';
 
@@ -23,6 +24,7 @@ export interface Definitions {
 export type Reading =
   | { readonly kind: 'report'; readonly report: Report }
   | { readonly kind: 'other-version'; readonly version: number }
+  | { readonly kind: 'too-large'; readonly where: string }
   | { readonly kind: 'broken'; readonly where: string };
 
 const REPORT: Schema = { $ref: '#/$defs/Report' };
@@ -32,6 +34,10 @@ export function readReport(data: unknown): Reading {
   const version = isObject(data) ? data['schema_version'] : undefined;
   if (typeof version === 'number' && version !== SCHEMA_VERSION) {
     return { kind: 'other-version', version };
+  }
+  const excess = firstExcess(data);
+  if (excess !== null) {
+    return { kind: 'too-large', where: excess };
   }
   const where = firstMismatch(data, REPORT, 'report');
   return where === null
@@ -70,7 +76,7 @@ export function firstMismatch(
       return Number.isFinite(value) ? null : path;
     case 'array':
       return Array.isArray(value)
-        ? first(value.map((item, i) => () => firstMismatch(item, schema.items ?? {}, `${path}[${i}]`)))
+        ? mismatchInArray(value, schema.items ?? {}, path)
         : path;
     case 'object':
       return isObject(value) ? mismatchInObject(value, schema, path) : path;
@@ -89,18 +95,24 @@ function mismatchInObject(
     return `${path}.${missing}`;
   }
   const rest = schema.additionalProperties;
-  return first(
-    Object.entries(value).map(([name, item]) => () => {
-      const known = schema.properties;
-      const of = known !== undefined && Object.hasOwn(known, name) ? known[name] : rest;
-      return typeof of === 'object' ? firstMismatch(item, of, `${path}.${name}`) : null;
-    })
-  );
+  const known = schema.properties;
+  for (const [name, item] of Object.entries(value)) {
+    const of = known !== undefined && Object.hasOwn(known, name) ? known[name] : rest;
+    const miss = typeof of === 'object' ? firstMismatch(item, of, `${path}.${name}`) : null;
+    if (miss !== null) {
+      return miss;
+    }
+  }
+  return null;
 }
 
-function first(checks: ReadonlyArray<() => string | null>): string | null {
-  for (const check of checks) {
-    const miss = check();
+function mismatchInArray(
+  items: ReadonlyArray<unknown>,
+  schema: Schema,
+  path: string
+): string | null {
+  for (let i = 0; i < items.length; i++) {
+    const miss = firstMismatch(items[i], schema, `${path}[${i}]`);
     if (miss !== null) {
       return miss;
     }

@@ -28,7 +28,7 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const reading = readReport(model.data[this._mimeType]);
     if (reading.kind === 'report') {
-      this._show(reading.report, picture(model.data['image/png']));
+      this._show(reading.report);
       this._fold?.draw(model);
       return;
     }
@@ -42,7 +42,7 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
     }
   }
 
-  private _show(report: Report, figure: string | null): void {
+  private _show(report: Report): void {
     if (this._view === null) {
       this._clear();
       this._view = new View(this._trans);
@@ -51,7 +51,7 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
       this.addWidget(this._fold);
     }
     // the same view is kept, so that what the reader had unfolded stays unfolded
-    this._view.draw(report, figure);
+    this._view.draw(report);
   }
 
   private _clear(): void {
@@ -63,13 +63,18 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
   }
 
   private _complaint(reading: Exclude<Reading, { kind: 'report' }>): string {
-    return reading.kind === 'other-version'
-      ? this._trans.__(
+    switch (reading.kind) {
+      case 'other-version':
+        return this._trans.__(
           'This report has schema version %1, and this extension reads version %2. Update jupyter-optim, or measure again.',
           reading.version,
           SCHEMA_VERSION
-        )
-      : this._trans.__('This is not a readable %1: see %2.', MIME_TYPE, reading.where);
+        );
+      case 'too-large':
+        return this._trans.__('This report is too large to be drawn: see %1.', reading.where);
+      case 'broken':
+        return this._trans.__('This is not a readable %1: see %2.', MIME_TYPE, reading.where);
+    }
   }
 
   private readonly _mimeType: string;
@@ -93,29 +98,17 @@ class View extends ReactWidget {
     this._trans = trans;
   }
 
-  draw(report: Report, figure: string | null): void {
+  draw(report: Report): void {
     this._report = report;
-    this._figure = figure;
     this.update();
   }
 
   protected override render(): React.ReactElement | null {
-    return (
-      this._report && (
-        <ReportView report={this._report} figure={this._figure} trans={this._trans} />
-      )
-    );
+    return this._report && <ReportView report={this._report} trans={this._trans} />;
   }
 
   private readonly _trans: TranslationBundle;
   private _report: Report | null = null;
-  private _figure: string | null = null;
-}
-
-/** The output's picture as the source of an image, or null if it has none. */
-function picture(data: unknown): string | null {
-  const text = typeof data === 'string' ? data.replace(/\s/g, '') : '';
-  return /^[A-Za-z0-9+/]+=*$/.test(text) ? `data:image/png;base64,${text}` : null;
 }
 
 function notice(text: string): Widget {
