@@ -131,7 +131,7 @@ function Tiles({
           >
             <rect x={tile.x} y={tile.level * ROW} width={Math.max(1, tile.width - 1)} height={ROW - 1} />
             <text x={tile.x + 5} y={tile.level * ROW + 16}>
-              {fitted(row === null || tile.width < 160 ? name : `${name} ${format.share(share)}`, tile.width - 8)}
+              {fitted(row === null || tile.width < 160 ? name : `${name} (${format.share(share)})`, tile.width - 8)}
             </text>
           </g>
         );

@@ -18,11 +18,12 @@ export function firstExcess(data: unknown): string | null {
     if (typeof value !== 'object' || value === null) {
       continue;
     }
-    const items = Object.entries(value);
-    if (items.length > MOST_ITEMS || depth >= DEEPEST || seen > MOST_VALUES) {
+    const names = Object.keys(value);
+    if (names.length > MOST_ITEMS || depth >= DEEPEST || seen > MOST_VALUES) {
       return path;
     }
-    for (const [name, item] of items) {
+    for (const name of names) {
+      const item: unknown = (value as Record<string, unknown>)[name];
       // numbers cannot be too large, and are most of a report
       if (typeof item === 'string' || (typeof item === 'object' && item !== null)) {
         waiting.push([item, depth < 2 ? `${path}.${name}` : path, depth + 1]);

@@ -128,7 +128,8 @@ export function MemoryAtPeak({ report, trans }: IProps): React.ReactElement {
 /** The ops whose results hold most of it. */
 export function MemoryHolders({ report, trans }: IProps): React.ReactElement {
   const held = report.memory.holders ?? [];
-  const total = report.memory.peak_bytes || 1;
+  const known = (report.memory.at_peak ?? []).reduce((sum, each) => sum + each.bytes, 0);
+  const total = report.memory.peak_bytes || known || held.reduce((sum, each) => sum + each.bytes, 0) || 1;
   return (
     <RankedTable
       caption={trans.__('What was allocated and is held then')}

@@ -134,7 +134,7 @@ function keyed(
 
 function Head({ trans }: { readonly trans: TranslationBundle }): React.ReactElement {
   const titles = [
-    trans.__('Share with all below'),
+    trans.__('Share, all below'),
     trans.__('Self'),
     trans.__('Total'),
     trans.__('Calls'),

@@ -2,6 +2,7 @@ import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
+import type { Message } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 import * as React from 'react';
 
@@ -101,6 +102,20 @@ class View extends ReactWidget {
   draw(report: Report): void {
     this._report = report;
     this.update();
+  }
+
+  /** A notebook has most of its cells off the page: they are drawn when they come onto it. */
+  protected override onUpdateRequest(message: Message): void {
+    if (this.isAttached) {
+      super.onUpdateRequest(message);
+    }
+  }
+
+  /** Scrolled away is not gone: the tab and the filter are there when the reader comes back. */
+  protected override onBeforeDetach(message: Message): void {
+    if (this.isDisposed) {
+      super.onBeforeDetach(message);
+    }
   }
 
   protected override render(): React.ReactElement | null {

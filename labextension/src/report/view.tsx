@@ -9,6 +9,7 @@ import { HardwareStrip } from './hardwareStrip.js';
 import { Headline } from './headline.js';
 import { History } from './history.js';
 import { keepPlainKeys } from './keys.js';
+import { Later } from './later.js';
 import { Lines } from './lines.js';
 import { TrainingStep } from './measured.js';
 import { MemoryView } from './memoryView.js';
@@ -21,6 +22,9 @@ import { Speedups } from './speedups.js';
 import { Tabs } from './tabs.js';
 import type { ITab } from './tabs.js';
 import { TimeBars } from './timeBars.js';
+
+/** What the parts in tabs take on a page, more or less. */
+const TABS_HEIGHT = 500;
 
 interface IProps {
   readonly report: Report;
@@ -42,7 +46,9 @@ export function ReportView({ report, trans }: IProps): React.ReactElement {
       <Findings findings={report.findings} trans={trans} />
       <Lines report={report} trans={trans} />
       <Unseen report={report} trans={trans} />
-      <Tabs label={trans.__('Details of the report')} tabs={tabs(report, trans)} />
+      <Later height={TABS_HEIGHT}>
+        {() => <Tabs label={trans.__('Details of the report')} tabs={tabs(report, trans)} />}
+      </Later>
       <Recommendations recommendations={report.recommendations} trans={trans} />
       <History history={report.history} trans={trans} />
       <Conditions report={report} trans={trans} />

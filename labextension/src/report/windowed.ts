@@ -1,7 +1,7 @@
 import * as React from 'react';
 
 /** Rows drawn beyond what is seen, so that a turn of the wheel meets rows and not a gap. */
-const BEYOND = 12;
+const BEYOND = 8;
 
 export interface IWindow {
   readonly ref: React.RefObject<HTMLDivElement>;
@@ -23,6 +23,16 @@ export function useWindow(count: number, rowHeight: number, boxHeight: number): 
     // in steps, so that not every pixel draws anew
     setTop(before => (Math.abs(scrolled - before) >= BEYOND / 2 || scrolled === 0 ? scrolled : before));
   }, [rowHeight]);
+  React.useEffect(() => {
+    const box = ref.current;
+    if (box === null) {
+      return;
+    }
+    // back on the page, it stands at its top again, and no event tells
+    const observer = new ResizeObserver(onScroll);
+    observer.observe(box);
+    return () => observer.disconnect();
+  }, [onScroll]);
   const reveal = React.useCallback(
     (row: number) => {
       const box = ref.current;
