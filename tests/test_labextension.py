@@ -41,5 +41,5 @@ def test_the_lock_names_no_address():
 
 
 def test_the_style_has_no_colour_but_the_themes():
-    style = (FOLDER / "style" / "base.css").read_text(encoding="utf-8")
+    style = "".join(path.read_text(encoding="utf-8") for path in (FOLDER / "style").glob("*.css"))
     assert not re.search(r"#[0-9a-f]{3,8}\b|\brgba?\(|\bhsla?\(", style, re.IGNORECASE)

@@ -85,6 +85,35 @@ def test_what_cannot_be_drawn_is_shown_as_html_with_a_line_why(show, report):
     assert page.title() != "owned"
 
 
+def test_numbers_that_cannot_be_are_drawn_all_the_same(show, report):
+    # GIVEN reports as nobody measured them: all figures nothing, negative, or near the largest that there is
+    data = json.loads(report.to_json())
+    page = show("numbers", *(_with_numbers(data, number) for number in (0, -1, 10**300)))
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    # THEN every part of each can be looked at
+    for output in page.locator(OUTPUT).all():
+        output.scroll_into_view_if_needed()
+        output.get_by_role("heading", level=3).wait_for()
+        for tab in output.get_by_role("tab").all():
+            tab.click()
+            output.get_by_role("tabpanel", name=tab.inner_text()).wait_for()
+        assert output.locator(".jp-JupyterOptimReport-notice", has_text="could not be drawn").count() == 0
+    assert faults == []
+
+
+def _with_numbers(value, number):
+    """`value` with `number` for all figures of it but its version."""
+    if isinstance(value, dict):
+        return {
+            name: each if name == "schema_version" else _with_numbers(each, number)
+            for name, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_with_numbers(each, number) for each in value]
+    return number if type(value) in (int, float) else value
+
+
 def test_the_report_is_read_by_the_keyboard_alone(show, report):
     page = show("keyboard", json.loads(report.to_json()))
     output = page.locator(OUTPUT)

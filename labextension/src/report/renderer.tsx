@@ -6,6 +6,7 @@ import type { Message } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 import * as React from 'react';
 
+import { Boundary } from './boundary.js';
 import { Fold } from './fold.js';
 import { readReport } from './guard.js';
 import type { Reading } from './guard.js';
@@ -29,12 +30,17 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const reading = readReport(model.data[this._mimeType]);
     if (reading.kind === 'report') {
-      this._show(reading.report);
+      this._show(reading.report, model);
       this._fold?.draw(model);
       return;
     }
+    await this._fallBack(this._complaint(reading), model);
+  }
+
+  /** The output's html below a line that says why. */
+  private async _fallBack(why: string, model: IRenderMime.IMimeModel): Promise<void> {
     this._clear();
-    this.addWidget(notice(this._complaint(reading)));
+    this.addWidget(notice(why));
     const fallback = FALLBACKS.find(each => each in model.data);
     if (fallback !== undefined) {
       const renderer = this._rendermime.createRenderer(fallback);
@@ -43,7 +49,7 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
     }
   }
 
-  private _show(report: Report): void {
+  private _show(report: Report, model: IRenderMime.IMimeModel): void {
     if (this._view === null) {
       this._clear();
       this._view = new View(this._trans);
@@ -52,7 +58,9 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
       this.addWidget(this._fold);
     }
     // the same view is kept, so that what the reader had unfolded stays unfolded
-    this._view.draw(report);
+    this._view.draw(report, error => {
+      void this._fallBack(this._trans.__('This report could not be drawn: %1', error.message), model);
+    });
   }
 
   private _clear(): void {
@@ -99,8 +107,10 @@ class View extends ReactWidget {
     this._trans = trans;
   }
 
-  draw(report: Report): void {
+  /** `onFailure` is called where drawing this report failed. */
+  draw(report: Report, onFailure: (error: Error) => void): void {
     this._report = report;
+    this._onFailure = onFailure;
     this.update();
   }
 
@@ -119,11 +129,18 @@ class View extends ReactWidget {
   }
 
   protected override render(): React.ReactElement | null {
-    return this._report && <ReportView report={this._report} trans={this._trans} />;
+    return (
+      this._report && (
+        <Boundary onFailure={this._onFailure}>
+          <ReportView report={this._report} trans={this._trans} />
+        </Boundary>
+      )
+    );
   }
 
   private readonly _trans: TranslationBundle;
   private _report: Report | null = null;
+  private _onFailure: (error: Error) => void = () => undefined;
 }
 
 function notice(text: string): Widget {
