@@ -16,6 +16,7 @@ from torch import nn
 
 import jupyter_optim as jo
 from benchmarks import minilm
+from benchmarks.browser import bundle, renderer, saved_notebook
 from benchmarks.lines import lines
 from benchmarks.reading import reading
 from benchmarks.recovery import recovery
@@ -239,5 +240,8 @@ BARS: dict[str, Callable[[], Result]] = {
         predictions,
         rivals,
         zoo_rivals,
+        renderer,
+        saved_notebook,
+        bundle,
     )
 }

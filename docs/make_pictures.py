@@ -37,7 +37,7 @@ CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WIDTH, HEIGHT, SCALE = 1120, 1000, 1.25
 ROWS, SEAM = 4, 40
-"""Lines of the table of modules to show, and pixels between the two parts."""
+"""Rows of the tree of modules to show, and pixels between the two parts."""
 PATIENCE_MS = 300_000
 REPORT = ".jp-JupyterOptimReport, .jupyter-optim-report"
 PANEL = ".jupyter-optim-panel"
@@ -120,7 +120,7 @@ def take(page: Page, path: Path) -> None:
     page.wait_for_timeout(1000)
     cell = page.locator(".jp-Notebook .jp-CodeCell").last.bounding_box()
     report = page.locator(REPORT).last
-    ends = report.locator("tbody").first.locator("tr").nth(ROWS).bounding_box()
+    ends = report.locator("[role=treegrid] tbody tr").nth(ROWS).bounding_box()
     history = report.locator("h4", has_text="History").bounding_box()
     undo = page.locator(f"{PANEL} button", has_text="Undo").bounding_box()
     if cell is None or ends is None or history is None or undo is None:

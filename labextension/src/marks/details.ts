@@ -4,7 +4,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import * as format from '../report/format.js';
 import type { Op, Report } from '../report/schema.js';
-import { moduleName, opName } from '../report/totals.js';
+import { moduleName, opName } from '../report/names.js';
 
 import type { IPlacedMark } from './place.js';
 

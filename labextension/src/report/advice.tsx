@@ -1,6 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import { Box } from './box.js';
 import * as format from './format.js';
 import { Prose, Section } from './prose.js';
 import type { Finding, Recommendation } from './schema.js';
@@ -65,42 +66,43 @@ export function Recommendations({
   }
   return (
     <Section title={trans.__('What would help')}>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">{trans.__('Technique')}</th>
-            <th scope="col">{trans.__('Predicted')}</th>
-            <th scope="col">{trans.__('Covers')}</th>
-            <th scope="col">{trans.__('Why')}</th>
-            <th scope="col">{trans.__('Risk')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {recommendations.map(each => (
-            <tr key={each.technique}>
-              <th scope="row">
-                {each.label} <code>{each.technique}</code>
-              </th>
-              <td className="jp-JupyterOptimReport-number" title={each.method}>
-                {format.ratio(each.predicted_speedup)}
-                {each.predicted_size_ratio !== null && (
-                  <span className="jp-JupyterOptimReport-quiet">
-                    {' '}
-                    {format.sizeChange(each.predicted_size_ratio)}
-                  </span>
-                )}
-              </td>
-              <td>{each.covers_share === null ? format.UNKNOWN : <Bar share={each.covers_share} />}</td>
-              <td>
-                <Prose text={each.reason} />
-              </td>
-              <td>
-                <Prose text={each.risk} />
-              </td>
+      <Box label={trans.__('What would help')}>
+        <table aria-label={trans.__('What would help')}>
+          <thead>
+            <tr>
+              <th scope="col">{trans.__('Technique')}</th>
+              <th scope="col">{trans.__('Predicted')}</th>
+              <th scope="col">{trans.__('Covers')}</th>
+              <th scope="col">{trans.__('Why, and at what risk')}</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {recommendations.map(each => (
+              <tr key={each.technique}>
+                <th scope="row">
+                  {each.label} <code>{each.technique}</code>
+                </th>
+                <td className="jp-JupyterOptimReport-number" title={each.method}>
+                  {format.ratio(each.predicted_speedup)}
+                  {each.predicted_size_ratio !== null && (
+                    <span className="jp-JupyterOptimReport-quiet">
+                      <br />
+                      {format.sizeChange(each.predicted_size_ratio)}
+                    </span>
+                  )}
+                </td>
+                <td>{each.covers_share === null ? format.UNKNOWN : <Bar share={each.covers_share} />}</td>
+                <td>
+                  <Prose text={each.reason} />{' '}
+                  <span className="jp-JupyterOptimReport-quiet">
+                    {trans.__('Risk:')} <Prose text={each.risk} />
+                  </span>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Box>
     </Section>
   );
 }

@@ -19,7 +19,7 @@ export class Fold extends Widget {
     this.addClass('jp-JupyterOptimReport-whole');
     const summary = document.createElement('summary');
     summary.textContent = trans.__(
-      'All that was measured: the code line by line, memory over time, the limits of the machine, its sensors and energy'
+      'The report as it looks without this extension, with the code line by line and all that was measured'
     );
     node.appendChild(summary);
     node.addEventListener('toggle', () => {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import * as format from './format.js';
 
-type Name = 'duration' | 'size' | 'count' | 'share' | 'ratio' | 'score';
+type Name = 'duration' | 'size' | 'count' | 'share' | 'ratio' | 'flop' | 'score';
 
 const CASES = JSON.parse(
   readFileSync(new URL('../../src/report/format.cases.json', import.meta.url), 'utf8')

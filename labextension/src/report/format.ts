@@ -23,6 +23,14 @@ const SIZES: Units = [
   [1, 'B']
 ];
 
+const AMOUNTS: Units = [
+  [1e12, 'T'],
+  [1e9, 'G'],
+  [1e6, 'M'],
+  [1e3, 'k'],
+  [1, '']
+];
+
 /** A time given in milliseconds: `111 ms`, `12.3 µs`, `1.50 s`. */
 export function duration(ms: number | null): string {
   return scaled(ms, TIMES, 'ms');
@@ -31,6 +39,25 @@ export function duration(ms: number | null): string {
 /** Bytes in decimal units: `90.9 MB`. */
 export function size(bytes: number | null): string {
   return scaled(bytes, SIZES, 'B');
+}
+
+/** A time with its 95% confidence interval, all in one unit: `111 ms (95% CI 109 to 114)`. */
+export function durationInterval(
+  median: number | null,
+  low: number | null,
+  high: number | null
+): string {
+  if (median === null || low === null || high === null) {
+    return duration(median);
+  }
+  const [scale, unit] = fitting(median, TIMES);
+  const [middle, from, to] = [median, low, high].map(ms => significant(ms / scale));
+  return `${middle} ${unit} (95% CI ${from} to ${to})`;
+}
+
+/** Floating-point operations: `22.4 GFLOP`. */
+export function flop(value: number | null): string {
+  return value === null ? UNKNOWN : `${scaled(value, AMOUNTS, '')}FLOP`;
 }
 
 /** How many: `22,713,216`, or `1.50` where a mean over calls is no whole number. */
@@ -91,6 +118,15 @@ export function score(value: number | null): string {
   return texts.find(text => value === 1 || text !== '1') ?? '1';
 }
 
+/** Text of at most `width` characters, cut in the middle: both ends of a qualified name tell something. */
+export function shorten(text: string, width: number): string {
+  if (text.length <= width) {
+    return text;
+  }
+  const tail = Math.floor(((width - 1) * 2) / 3);
+  return `${text.slice(0, width - 1 - tail)}…${text.slice(text.length - tail)}`;
+}
+
 /** Three significant digits, without an exponent. */
 export function significant(value: number): string {
   const rounded = Number(value.toPrecision(3));
@@ -107,10 +143,15 @@ function scaled(value: number | null, units: Units, zero: string): string {
   if (value === 0) {
     return `0 ${zero}`;
   }
-  const rounded = Math.abs(Number(value.toPrecision(3)));
-  const fitting = units.find(([least]) => rounded >= least * (1 - 1e-9));
-  const [scale, unit] = fitting ?? units[units.length - 1] ?? [1, ''];
+  const [scale, unit] = fitting(value, units);
   return `${unit === 'B' ? grouped(value, 0) : significant(value / scale)} ${unit}`;
+}
+
+/** The largest unit in which the value, once rounded, is 1 or more. */
+function fitting(value: number, units: Units): readonly [number, string] {
+  const rounded = Math.abs(Number(value.toPrecision(3)));
+  const found = units.find(([least]) => rounded >= least * (1 - 1e-9));
+  return found ?? units[units.length - 1] ?? [1, ''];
 }
 
 function factor(value: number): string {

@@ -1,5 +1,6 @@
 // JSON from a notebook file is whatever somebody put there: nothing is drawn before it has passed here.
 
+import { firstExcess } from './limits.js';
 import { DEFINITIONS, SCHEMA_VERSION } from './schema.js';
 import type { Report } from './schema.js';
 
@@ -23,6 +24,7 @@ export interface Definitions {
 export type Reading =
   | { readonly kind: 'report'; readonly report: Report }
   | { readonly kind: 'other-version'; readonly version: number }
+  | { readonly kind: 'too-large'; readonly where: string }
   | { readonly kind: 'broken'; readonly where: string };
 
 const REPORT: Schema = { $ref: '#/$defs/Report' };
@@ -32,6 +34,10 @@ export function readReport(data: unknown): Reading {
   const version = isObject(data) ? data['schema_version'] : undefined;
   if (typeof version === 'number' && version !== SCHEMA_VERSION) {
     return { kind: 'other-version', version };
+  }
+  const excess = firstExcess(data);
+  if (excess !== null) {
+    return { kind: 'too-large', where: excess };
   }
   const where = firstMismatch(data, REPORT, 'report');
   return where === null
@@ -45,71 +51,119 @@ export function firstMismatch(
   schema: Schema,
   path: string
 ): string | null {
+  const within = checkOf(schema)(value);
+  return within === null ? null : path + within;
+}
+
+/** Gives the rest of the path to what does not fit: it is put together on the way back, as nearly all values fit. */
+type Check = (value: unknown) => string | null;
+
+const CHECKS = new WeakMap<Schema, Check>();
+
+/** A schema is read once, not for each of thousands of rows. */
+function checkOf(schema: Schema): Check {
+  const made = CHECKS.get(schema);
+  if (made !== undefined) {
+    return made;
+  }
+  const check = newCheck(schema);
+  CHECKS.set(schema, check);
+  return check;
+}
+
+function newCheck(schema: Schema): Check {
   if (schema.$ref !== undefined) {
-    const target = DEFINITIONS[schema.$ref.replace('#/$defs/', '')];
-    return target === undefined ? path : firstMismatch(value, target, path);
+    const target = DEFINITIONS[schema.$ref.slice('#/$defs/'.length)];
+    // looked up when it is needed: a definition may hold itself
+    return value => (target === undefined ? '' : checkOf(target)(value));
   }
   if (schema.anyOf !== undefined) {
-    const misses = schema.anyOf.map(option => firstMismatch(value, option, path));
-    // the deepest miss belongs to the option that was meant
-    return misses.includes(null)
-      ? null
-      : misses.reduce<string>((deepest, miss) => longer(deepest, miss ?? ''), path);
+    return anyCheck(schema.anyOf.map(checkOf));
   }
   if (schema.enum !== undefined) {
-    return schema.enum.includes(value) ? null : path;
+    const allowed = schema.enum;
+    return value => (allowed.includes(value) ? null : '');
   }
   switch (schema.type) {
     case undefined:
-      return null;
+      return () => null;
     case 'null':
-      return value === null ? null : path;
+      return value => (value === null ? null : '');
     case 'integer':
-      return Number.isInteger(value) ? null : path;
+      return value => (Number.isInteger(value) ? null : '');
     case 'number':
-      return Number.isFinite(value) ? null : path;
+      return value => (Number.isFinite(value) ? null : '');
     case 'array':
-      return Array.isArray(value)
-        ? first(value.map((item, i) => () => firstMismatch(item, schema.items ?? {}, `${path}[${i}]`)))
-        : path;
+      return arrayCheck(checkOf(schema.items ?? {}));
     case 'object':
-      return isObject(value) ? mismatchInObject(value, schema, path) : path;
-    default:
-      return typeof value === schema.type ? null : path;
-  }
-}
-
-function mismatchInObject(
-  value: Record<string, unknown>,
-  schema: Schema,
-  path: string
-): string | null {
-  const missing = (schema.required ?? []).find(name => !Object.hasOwn(value, name));
-  if (missing !== undefined) {
-    return `${path}.${missing}`;
-  }
-  const rest = schema.additionalProperties;
-  return first(
-    Object.entries(value).map(([name, item]) => () => {
-      const known = schema.properties;
-      const of = known !== undefined && Object.hasOwn(known, name) ? known[name] : rest;
-      return typeof of === 'object' ? firstMismatch(item, of, `${path}.${name}`) : null;
-    })
-  );
-}
-
-function first(checks: ReadonlyArray<() => string | null>): string | null {
-  for (const check of checks) {
-    const miss = check();
-    if (miss !== null) {
-      return miss;
+      return objectCheck(schema);
+    default: {
+      const type = schema.type;
+      return value => (typeof value === type ? null : '');
     }
   }
-  return null;
 }
 
-function longer(a: string, b: string): string {
-  return b.length > a.length ? b : a;
+function anyCheck(options: ReadonlyArray<Check>): Check {
+  return value => {
+    // the deepest miss belongs to the option that was meant
+    let deepest = '';
+    for (const option of options) {
+      const miss = option(value);
+      if (miss === null) {
+        return null;
+      }
+      deepest = miss.length > deepest.length ? miss : deepest;
+    }
+    return deepest;
+  };
+}
+
+function arrayCheck(item: Check): Check {
+  return value => {
+    if (!Array.isArray(value)) {
+      return '';
+    }
+    for (let i = 0; i < value.length; i++) {
+      const miss = item(value[i]);
+      if (miss !== null) {
+        return `[${i}]${miss}`;
+      }
+    }
+    return null;
+  };
+}
+
+function objectCheck(schema: Schema): Check {
+  const required = schema.required ?? [];
+  const known = Object.entries(schema.properties ?? {}).map(
+    ([name, of]) => [name, checkOf(of)] as const
+  );
+  const rest =
+    typeof schema.additionalProperties === 'object' ? checkOf(schema.additionalProperties) : null;
+  return value => {
+    if (!isObject(value)) {
+      return '';
+    }
+    for (const name of required) {
+      if (!Object.hasOwn(value, name)) {
+        return `.${name}`;
+      }
+    }
+    for (const [name, check] of known) {
+      const miss = Object.hasOwn(value, name) ? check(value[name]) : null;
+      if (miss !== null) {
+        return `.${name}${miss}`;
+      }
+    }
+    for (const name of rest === null ? [] : Object.keys(value)) {
+      const miss = rest?.(value[name]) ?? null;
+      if (miss !== null) {
+        return `.${name}${miss}`;
+      }
+    }
+    return null;
+  };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -4,7 +4,7 @@ import * as React from 'react';
 import * as format from './format.js';
 import type { Phase, PhasePart, Report, Training } from './schema.js';
 import { RankedTable } from './table.js';
-import { moduleName } from './totals.js';
+import { moduleName } from './names.js';
 
 interface IProps {
   readonly report: Report;
@@ -118,6 +118,40 @@ export function MemoryAtPeak({ report, trans }: IProps): React.ReactElement {
         .map(each => ({
           key: each.kind,
           cells: [each.kind, format.size(each.bytes), format.count(each.blocks)],
+          share: each.bytes / total
+        }))}
+      trans={trans}
+    />
+  );
+}
+
+/** The ops whose results hold most of it. */
+export function MemoryHolders({ report, trans }: IProps): React.ReactElement {
+  const held = report.memory.holders ?? [];
+  const known = (report.memory.at_peak ?? []).reduce((sum, each) => sum + each.bytes, 0);
+  const total = report.memory.peak_bytes || known || held.reduce((sum, each) => sum + each.bytes, 0) || 1;
+  return (
+    <RankedTable
+      caption={trans.__('What was allocated and is held then')}
+      note={trans.__('Share of the peak.')}
+      columns={[
+        trans.__('Operator'),
+        trans.__('Module'),
+        trans.__('Line'),
+        trans.__('Size'),
+        trans.__('Blocks')
+      ]}
+      rows={[...held]
+        .sort((a, b) => b.bytes - a.bytes)
+        .map((each, i) => ({
+          key: `${i}`,
+          cells: [
+            <code>{each.op ?? '–'}</code>,
+            each.module == null ? '–' : <code>{moduleName(each.module, trans)}</code>,
+            <code>{each.line ?? '–'}</code>,
+            format.size(each.bytes),
+            format.count(each.blocks)
+          ],
           share: each.bytes / total
         }))}
       trans={trans}

@@ -2,9 +2,11 @@ import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
+import type { Message } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 import * as React from 'react';
 
+import { Boundary } from './boundary.js';
 import { Fold } from './fold.js';
 import type { Reading } from './guard.js';
 import { readingOf } from './reading.js';
@@ -27,12 +29,17 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const reading = readingOf(model);
     if (reading.kind === 'report') {
-      this._show(reading.report, picture(model.data['image/png']));
+      this._show(reading.report, model);
       this._fold?.draw(model);
       return;
     }
+    await this._fallBack(this._complaint(reading), model);
+  }
+
+  /** The output's html below a line that says why. */
+  private async _fallBack(why: string, model: IRenderMime.IMimeModel): Promise<void> {
     this._clear();
-    this.addWidget(notice(this._complaint(reading)));
+    this.addWidget(notice(why));
     const fallback = FALLBACKS.find(each => each in model.data);
     if (fallback !== undefined) {
       const renderer = this._rendermime.createRenderer(fallback);
@@ -41,7 +48,7 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
     }
   }
 
-  private _show(report: Report, figure: string | null): void {
+  private _show(report: Report, model: IRenderMime.IMimeModel): void {
     if (this._view === null) {
       this._clear();
       this._view = new View(this._trans);
@@ -50,7 +57,9 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
       this.addWidget(this._fold);
     }
     // the same view is kept, so that what the reader had unfolded stays unfolded
-    this._view.draw(report, figure);
+    this._view.draw(report, error => {
+      void this._fallBack(this._trans.__('This report could not be drawn: %1', error.message), model);
+    });
   }
 
   private _clear(): void {
@@ -62,13 +71,18 @@ export class ReportRenderer extends Panel implements IRenderMime.IRenderer {
   }
 
   private _complaint(reading: Exclude<Reading, { kind: 'report' }>): string {
-    return reading.kind === 'other-version'
-      ? this._trans.__(
+    switch (reading.kind) {
+      case 'other-version':
+        return this._trans.__(
           'This report has schema version %1, and this extension reads version %2. Update jupyter-optim, or measure again.',
           reading.version,
           SCHEMA_VERSION
-        )
-      : this._trans.__('This is not a readable %1: see %2.', MIME_TYPE, reading.where);
+        );
+      case 'too-large':
+        return this._trans.__('This report is too large to be drawn: see %1.', reading.where);
+      case 'broken':
+        return this._trans.__('This is not a readable %1: see %2.', MIME_TYPE, reading.where);
+    }
   }
 
   private readonly _rendermime: IRenderMimeRegistry;
@@ -90,29 +104,40 @@ class View extends ReactWidget {
     this._trans = trans;
   }
 
-  draw(report: Report, figure: string | null): void {
+  /** `onFailure` is called where drawing this report failed. */
+  draw(report: Report, onFailure: (error: Error) => void): void {
     this._report = report;
-    this._figure = figure;
+    this._onFailure = onFailure;
     this.update();
+  }
+
+  /** A notebook has most of its cells off the page: they are drawn when they come onto it. */
+  protected override onUpdateRequest(message: Message): void {
+    if (this.isAttached) {
+      super.onUpdateRequest(message);
+    }
+  }
+
+  /** Scrolled away is not gone: the tab and the filter are there when the reader comes back. */
+  protected override onBeforeDetach(message: Message): void {
+    if (this.isDisposed) {
+      super.onBeforeDetach(message);
+    }
   }
 
   protected override render(): React.ReactElement | null {
     return (
       this._report && (
-        <ReportView report={this._report} figure={this._figure} trans={this._trans} />
+        <Boundary onFailure={this._onFailure}>
+          <ReportView report={this._report} trans={this._trans} />
+        </Boundary>
       )
     );
   }
 
   private readonly _trans: TranslationBundle;
   private _report: Report | null = null;
-  private _figure: string | null = null;
-}
-
-/** The output's picture as the source of an image, or null if it has none. */
-function picture(data: unknown): string | null {
-  const text = typeof data === 'string' ? data.replace(/\s/g, '') : '';
-  return /^[A-Za-z0-9+/]+=*$/.test(text) ? `data:image/png;base64,${text}` : null;
+  private _onFailure: (error: Error) => void = () => undefined;
 }
 
 function notice(text: string): Widget {

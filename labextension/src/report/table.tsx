@@ -1,6 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import { Box } from './box.js';
 import * as format from './format.js';
 
 /** Rows shown at once; the rest is folded away. */
@@ -53,36 +54,38 @@ export function RankedTable(props: IProps): React.ReactElement | null {
 
 function Table({ caption, columns, rows, trans }: IProps): React.ReactElement {
   return (
-    <table className="jp-JupyterOptimReport-ranked" aria-label={caption}>
-      <thead>
-        <tr>
-          {columns.map(column => (
-            <th key={column} scope="col">
-              {column}
-            </th>
-          ))}
-          <th scope="col">{trans.__('Share')}</th>
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map(row => (
-          <tr key={row.key}>
-            {row.cells.map((cell, i) =>
-              i === 0 ? (
-                <th key={i} scope="row">
-                  {cell}
-                </th>
-              ) : (
-                <td key={i}>{cell}</td>
-              )
-            )}
-            <td>
-              <Bar share={row.share} />
-            </td>
+    <Box label={caption}>
+      <table className="jp-JupyterOptimReport-ranked" aria-label={caption}>
+        <thead>
+          <tr>
+            {columns.map(column => (
+              <th key={column} scope="col">
+                {column}
+              </th>
+            ))}
+            <th scope="col">{trans.__('Share')}</th>
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {rows.map(row => (
+            <tr key={row.key}>
+              {row.cells.map((cell, i) =>
+                i === 0 ? (
+                  <th key={i} scope="row">
+                    {cell}
+                  </th>
+                ) : (
+                  <td key={i}>{cell}</td>
+                )
+              )}
+              <td>
+                <Bar share={row.share} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Box>
   );
 }
 
