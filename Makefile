@@ -3,6 +3,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 LAB_ARGS ?=
+# a file of tests runs in one process, from first to last
+TEST_ARGS ?= -n logical --maxprocesses 4 --dist loadfile
 
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
@@ -28,11 +30,11 @@ lab: $(EXTENSION) ## open JupyterLab with the example notebooks
 
 test: lint ## lint, type checks, import rules, all tests
 	cd labextension && jlpm test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TEST_ARGS)
 
 test-full: lint ## the same, with every technique on every model of the tests
 	cd labextension && jlpm test
-	$(BIN)/python -m pytest --full
+	$(BIN)/python -m pytest $(TEST_ARGS) --full
 
 lint: $(EXTENSION) ## lint, type checks and import rules alone
 	$(BIN)/ruff check .

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # several of them share the cores, and threads that wait for each other would hold those up
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 PART = 16
 """Of the pairs of a model and a technique, one in so many is tried where not all of them are asked for."""
 
