@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -61,6 +62,7 @@ def test_an_optimizers_state_is_seen_in_a_training() -> None:
     # GIVEN a wide layer on a small batch: Adam's two numbers for each of 4 million weights are 34 MB
     net = nn.Sequential(nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 4))
     optimizer = torch.optim.Adam(net.parameters())
+    gc.collect()  # tensors of tests before this one, freed meanwhile, would be counted against it
 
     def run() -> None:
         for _ in range(4):
