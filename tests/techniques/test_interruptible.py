@@ -7,6 +7,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -151,20 +152,28 @@ def test_it_runs_in_the_circumstances_of_the_caller() -> None:
     assert interruptible(circumstances, Progress()) == circumstances()
 
 
-def cancel_at(session: jo.Session, text: str, after_s: float) -> list[float]:
-    """Cancel that long after the news began with `text`; returns a list that gets the time of that."""
+@contextmanager
+def cancel_at(session: jo.Session, text: str, after_s: float) -> Iterator[list[float]]:
+    """Cancel that long after the news began with `text`, if that is still within; gives a list that gets the time of it."""
     times: list[float] = []
+    timers: list[threading.Timer] = []
 
     def cancel() -> None:
         times.append(time.monotonic())
         session.cancel()
 
     def listener(news: str, _: float | None) -> None:
-        if news.startswith(text) and not times:
-            threading.Timer(after_s, cancel).start()
+        if news.startswith(text) and not timers:
+            timers.append(threading.Timer(after_s, cancel))
+            timers[0].start()
 
     session.listen(listener)
-    return times
+    try:
+        yield times
+    finally:
+        for timer in timers:
+            timer.cancel()
+            timer.join()
 
 
 SLOW: list[tuple[str, Any, str, str]] = [
@@ -192,8 +201,7 @@ def test_cancel_within_a_conversion_leaves_the_model_as_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(where, function, slow)
         # WHEN it is cancelled in the middle
-        pressed = cancel_at(session, text, 1.0)
-        with pytest.raises(jo.Cancelled):
+        with cancel_at(session, text, 1.0) as pressed, pytest.raises(jo.Cancelled):
             session.apply(name, keep="always")
     # THEN it ends at once, and nothing was changed
     assert time.monotonic() - pressed[0] < WITHIN_S
@@ -225,8 +233,10 @@ def test_cancel_while_it_compiles_leaves_the_model_as_it_was_and_the_compiler_so
     model = Wide().eval()
     session = jo.optimize(model, X)
     before, expected = fingerprint(model), peek(model, X)
-    pressed = cancel_at(session, "Compile (torch.compile): comparing", 1.0)
-    with pytest.raises(jo.Cancelled):
+    with (
+        cancel_at(session, "Compile (torch.compile): comparing", 1.0) as pressed,
+        pytest.raises(jo.Cancelled),
+    ):
         session.apply("compile", keep="always")
     assert time.monotonic() - pressed[0] < WITHIN_S
     check_same(before, fingerprint(model))
@@ -250,13 +260,13 @@ def test_cancel_at_any_time_of_a_real_conversion(name: str, seconds: float) -> N
     model = Wide().eval()
     session = jo.optimize(model, X)
     before = fingerprint(model)
-    pressed = cancel_at(session, "Converting" if name == "openvino-int8" else "Exporting", seconds)
-    try:
-        session.apply(name, keep="always")
-    except jo.Cancelled:
-        assert time.monotonic() - pressed[0] < WITHIN_S
-    else:
-        session.undo()  # it was done before
+    text = "Converting" if name == "openvino-int8" else "Exporting"
+    with cancel_at(session, text, seconds) as pressed:
+        try:
+            session.apply(name, keep="always")
+        except jo.Cancelled:
+            assert time.monotonic() - pressed[0] < WITHIN_S
+    session.undo()  # if it was done before
     check_same(before, fingerprint(model))
     step = session.apply("bf16", keep="always")
     assert step.accepted, step.reason
