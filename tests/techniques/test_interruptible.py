@@ -57,20 +57,21 @@ def cancelled_soon(progress: Progress, seconds: float = 0.2) -> None:
     threading.Timer(seconds, progress.cancel).start()
 
 
+def looking(progress: Progress, ended: threading.Event) -> None:
+    """Work without end that looks whether to go on."""
+    try:
+        while True:
+            time.sleep(0.001)
+            progress.check()
+    finally:
+        ended.set()
+
+
 def test_work_that_looks_whether_to_go_on_ends_there() -> None:
     progress, ended = Progress(), threading.Event()
-
-    def work() -> None:
-        try:
-            while True:
-                time.sleep(0.001)
-                progress.check()
-        finally:
-            ended.set()
-
     cancelled_soon(progress)
     with pytest.raises(jo.Cancelled):
-        interruptible(work, progress)
+        interruptible(lambda: looking(progress, ended), progress)
     assert ended.is_set()
     assert room._left == []
 
@@ -121,18 +122,9 @@ def test_what_it_returns_and_raises_comes_through() -> None:
 
 def test_ctrl_c_stops_it_too() -> None:
     progress, ended = Progress(), threading.Event()
-
-    def work() -> None:
-        try:
-            while True:
-                time.sleep(0.001)
-                progress.check()
-        finally:
-            ended.set()
-
     threading.Timer(0.2, _thread.interrupt_main).start()
     with pytest.raises(KeyboardInterrupt):
-        interruptible(work, progress)
+        interruptible(lambda: looking(progress, ended), progress)
     assert ended.is_set()
 
 

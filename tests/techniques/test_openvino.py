@@ -478,3 +478,31 @@ def test_inputs_of_any_form_are_read_where_they_lie() -> None:
         expected = (given[0] @ model.fc.weight.T + model.fc.bias) * scale
         assert torch.allclose(peek(model, given), expected, atol=1e-4)
     assert engine.answers == 2
+
+
+def test_ctrl_c_within_a_call_leaves_the_engine_free_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a call that is interrupted as soon as OpenVINO works on it
+    torch.manual_seed(0)
+    model, x = nn.Sequential(*(nn.Linear(1024, 1024) for _ in range(4))).eval(), torch.randn(64, 1024)
+    expected = peek(model, x).detach()
+    on_openvino(model, x, precision="f32")
+    stand_in = stand_in_of(model)
+    assert stand_in is not None
+    request = stand_in.engine._usual
+
+    class Interrupted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def start_async(self) -> None:
+            real.start_async()
+            raise KeyboardInterrupt
+
+    real = request._request
+    with torch.no_grad(), monkeypatch.context() as patch:
+        patch.setattr(request, "_request", Interrupted())
+        with pytest.raises(KeyboardInterrupt):
+            model(x)
+    # THEN it is at rest, and the next call is answered
+    with torch.no_grad():
+        assert torch.allclose(model(x), expected, atol=1e-4)
