@@ -74,7 +74,7 @@ def _clicked(model: nn.Module, x: torch.Tensor) -> tuple[dict[str, Call], list[R
         for technique, options in clicks:
             predicted = session.assessments[technique].predicted_speedup
             step = session.apply(technique, keep="always", **options)
-            measured = None if step.speedup is None else step.speedup.value
+            measured = None if step.speedup is None else step.speedup.median
             steps.append(
                 {"technique": technique, "predicted": predicted, "measured": measured, "said": step.reason}
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ import jupyter_optim as jo
 from jupyter_optim.hardware.peaks import peaks
 from jupyter_optim.hardware.sampler import Sampler
 from jupyter_optim.session import watch
-from tests.profiling.recorded.record import Convolutions, Streams, Waits
+from tests.profiling.recorded.record import Compiled, Convolutions, Streams, Waits
 from tests.zoo import fingerprint, named, outputs_equal, peek
 from tests.zoo.timings import short_timings
 
@@ -136,15 +138,30 @@ def test_waits_for_numbers_are_seen_with_their_line() -> None:
     assert "recorded/record.py" in (reasons["synchronisation"].line or "")
 
 
-def test_lines_of_a_cell_have_their_kernels_time() -> None:
-    live, x = model().eval(), torch.randn(16, 128, 512, device="cuda")
-    with watch(cell="call(live, x)") as seen, torch.no_grad():
-        total = live(x).sum().item()
-    assert total == total
-    report = seen.session(live).report
+def test_lines_that_run_have_their_kernels_time(tmp_path: Path) -> None:
+    source = "hidden = first(x)\nfor _ in range(4):\n    hidden = wide(hidden)\ntotal = hidden.sum().item()\n"
+    (tmp_path / "steps.py").write_text(source)
+    torch.manual_seed(0)
+    live = nn.ModuleDict({"first": nn.Linear(512, 4096), "wide": nn.Linear(4096, 4096)}).eval().cuda()
+    names: dict[str, Any] = {**live, "x": torch.randn(1024, 512, device="cuda")}
+    with watch(cell=source) as seen, torch.no_grad():
+        exec(compile(source, str(tmp_path / "steps.py"), "exec"), names)  # noqa: S102 (the lines are our own)
+    report = seen.session(live["wide"]).report
     on_gpu = {line.lineno: line.gpu_ms for line in report.lines if line.gpu_ms is not None}
-    assert report.gpu is not None
-    assert max(on_gpu.values()) == pytest.approx(report.gpu.busy_ms, rel=0.5)
+    assert max(on_gpu, key=lambda each: on_gpu[each]) == 3
+    assert on_gpu[3] > 4 * on_gpu[1] > 0
+
+
+def test_measuring_does_not_compile_a_compiled_model_again() -> None:
+    live, x = Compiled().cuda().eval(), torch.randn(256, 1024, device="cuda")
+    with torch.no_grad():
+        session = jo.optimize(live, x)
+        step = session.apply("compile", keep="always", mode="reduce-overhead")
+        assert step.accepted, step.reason
+        live(x)
+        with torch.compiler.set_stance("fail_on_recompile"):
+            session.profile()
+            live(x)
 
 
 def test_the_driver_tells_what_a_busy_gpu_does() -> None:

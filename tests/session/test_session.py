@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 import jupyter_optim as jo
+from jupyter_optim.profiling.paired import PairedTiming
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import MaxDrop
 from jupyter_optim.report import Interval, Quality
+from jupyter_optim.session import attempt
 from jupyter_optim.session.attempt import verdict_of
 from tests.zoo.timings import short_timings
 
@@ -268,6 +270,28 @@ def test_a_gain_is_one_when_the_interval_clears_1(
     speedup: Interval, size: float, drop: float, goal: Any, verdict: str
 ) -> None:
     assert verdict_of(speedup, size, quality(drop), goal) == verdict
+
+
+@pytest.mark.parametrize(
+    ("rounds", "verdict"),
+    [
+        ([interval(1.01, 1.16, 1.4), interval(0.97, 1.0, 1.03)], "no gain"),
+        ([interval(1.01, 1.06, 1.1), interval(1.02, 1.05, 1.08)], "faster"),
+        ([interval(1.5, 1.6, 1.7)], "faster"),
+        ([interval(0.98, 1.05, 1.1)], "no gain"),
+    ],
+)
+def test_a_small_gain_must_be_seen_twice(
+    rounds: list[Interval], verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = list(rounds)
+    monkeypatch.setattr(
+        attempt, "time_pair", lambda *_: PairedTiming(left.pop(0), 1.0, 1.0, pairs=6, block_calls=4)
+    )
+    step = jo.optimize(model(), X).apply("prune-magnitude", amount=0.05)
+    assert step.verdict == verdict
+    assert step.speedup == rounds[-1]
+    assert not left
 
 
 def test_a_percentage_is_relative_and_a_number_absolute() -> None:
