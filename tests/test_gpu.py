@@ -145,7 +145,7 @@ def test_lines_that_run_have_their_kernels_time(tmp_path: Path) -> None:
     live = nn.ModuleDict({"first": nn.Linear(512, 4096), "wide": nn.Linear(4096, 4096)}).eval().cuda()
     names: dict[str, Any] = {**live, "x": torch.randn(1024, 512, device="cuda")}
     with watch(cell=source) as seen, torch.no_grad():
-        exec(compile(source, str(tmp_path / "steps.py"), "exec"), names)  # noqa: S102 (the lines are our own)
+        exec(compile(source, str(tmp_path / "steps.py"), "exec"), names)
     report = seen.session(live["wide"]).report
     on_gpu = {line.lineno: line.gpu_ms for line in report.lines if line.gpu_ms is not None}
     assert max(on_gpu, key=lambda each: on_gpu[each]) == 3
