@@ -102,13 +102,15 @@ def times_of(
     Args:
         calls: what is timed.
         device: where they compute.
-        fewest: calls in a block, at least, unless they are long; the first one of a block, which finds its weights
+        fewest: calls in a block, at least, unless they are long; one before the block, which finds its weights
             evicted, is not timed.
+
+    Returns:
+        For each call, a time for each round: three, or one where a call takes very long.
     """
     synchronize = synchronizer(device)
 
     def block(call: Callable[[], object], number: int) -> float:
-        call()
         synchronize()
         began = time.perf_counter()
         for _ in range(number):
@@ -119,9 +121,16 @@ def times_of(
     for call in calls:
         block(call, 1)
     usual = [max(1e-7, block(call, 1)) for call in calls]
+    if max(usual) > _VERY_SLOW_S:
+        return [[each] for each in usual]
     numbers = [max(1, int(_BLOCK_S / each), min(fewest, int(_LONG_BLOCK_S / each))) for each in usual]
-    rounds = [[block(call, n) for call, n in zip(calls, numbers, strict=True)] for _ in range(_ROUNDS)]
-    return [list(times) for times in zip(*rounds, strict=True)]
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(_ROUNDS):
+        for call, number, found in zip(calls, numbers, times, strict=True):
+            if max(usual) < _SLOW_S:
+                call()  # brings its weights back into the caches
+            found.append(block(call, number))
+    return times
 
 
 def rehearse_draft(subject: Subject, draft: nn.Module) -> Prediction:
@@ -166,20 +175,13 @@ def rehearse_draft(subject: Subject, draft: nn.Module) -> Prediction:
 
 
 def layer_times(layer: Layer, candidates: list[nn.Module]) -> list[float] | None:
-    """Seconds a call of each candidate on inputs like the layer's, the best of three rounds in turn."""
+    """Seconds a call of each candidate on inputs like the layer's, the best of the rounds of `times_of`."""
     inputs = sample_inputs(layer)
     if inputs is None:
         return None
-    synchronize = synchronizer(inputs[0].device)
-    best = [float("inf")] * len(candidates)
     with torch.no_grad(), no_gc():
-        for _ in range(_ROUNDS + 1):
-            for index, candidate in enumerate(candidates):
-                candidate(*inputs)
-                synchronize()
-                began = time.perf_counter()
-                for _ in range(5):
-                    candidate(*inputs)
-                synchronize()
-                best[index] = min(best[index], (time.perf_counter() - began) / 5)
-    return best
+        times = times_of(
+            [lambda each=each: each(*inputs) for each in candidates],  # type: ignore[misc]
+            inputs[0].device, fewest=5,
+        )  # fmt: skip
+    return [min(each) for each in times]
