@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,11 @@ def affordable(model: nn.Module) -> bool:
 def versions(model: nn.Module) -> tuple[int, ...]:
     """For each parameter a number that changes with any write to it, and with any exchange of its data."""
     return tuple(_stamp(parameter) for parameter in model.parameters())
+
+
+def weights_usable(model: nn.Module) -> AbstractContextManager[Any]:
+    """Inference mode, if the model was built in it: elsewhere PyTorch lets nobody set such weights' `requires_grad`."""
+    return torch.inference_mode(any(weight.is_inference() for weight in model.parameters()))
 
 
 def _stamp(parameter: torch.Tensor) -> int:

@@ -18,7 +18,8 @@ class Runner:
     """A model in the race."""
 
     name: str
-    build: Callable[[], tuple[nn.Module, dict[str, torch.Tensor] | tuple[torch.Tensor, ...]]]
+    build: Callable[[], tuple[nn.Module, Any]]
+    """Gives a model in eval mode, and its inputs as `jupyter_optim.optimize` takes them."""
     bar: float
     """How many times as fast as eager float32 our best click has to be, at a cosine of 0.99 or more."""
     transformer: bool = False

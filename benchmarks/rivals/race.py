@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
 import jupyter_optim as jo
 from benchmarks.rivals.models import RUNNERS, Runner
-from benchmarks.rivals.others import OTHERS, Call, Inputs, called
+from benchmarks.rivals.others import OTHERS, Call, called
 from benchmarks.timing import Result, spread
 from jupyter_optim.techniques.graft import CARRIED
 from tests.zoo import ENTRIES, Entry
@@ -20,7 +21,7 @@ ROUNDS = 9
 BLOCK_S, BLOCK_CALLS = 0.05, 5
 COSINE = 0.99
 AS_IT_WAS = "the model as it was"
-CLICKS = ("openvino-int8", "openvino", "int8-static", "int8-dynamic", "bf16")
+CLICKS = ("openvino-int8", "openvino", "onnxruntime-int8", "int8-static", "int8-dynamic", "bf16", "compile")
 """Techniques of ours that are tried, each alone; the fastest at a cosine of 0.99 or more is the best click."""
 
 
@@ -44,11 +45,11 @@ def zoo_rivals() -> Result:
     for entry in ENTRIES[::8]:
         torch.manual_seed(0)
         with torch.inference_mode(), torch.random.fork_rng():
-            runner = Runner(entry.name, lambda entry=entry: _built(entry), 1.0)
+            runner = Runner(entry.name, _in_eval_mode(entry), 1.0)
             try:
                 rows.append(_race(runner))
             except Exception as error:  # noqa: BLE001 (a model may be none that others take; the table says so)
-                left_out[entry.name] = f"{type(error).__name__}: {str(error).splitlines()[0][:100]}"
+                left_out[entry.name] = _first_line(error)
     worst = min(row["of_best_rival"] for row in rows)
     return {
         "bar": "0.95 of the best rival on every model", "holds": worst >= 0.95, "ratio": worst,
@@ -57,23 +58,33 @@ def zoo_rivals() -> Result:
     }  # fmt: skip
 
 
-def _built(entry: Entry) -> tuple[nn.Module, Inputs]:
-    model, inputs = entry.build()
-    given: Inputs = (inputs,) if isinstance(inputs, torch.Tensor) else inputs
-    return model.eval(), given
+def _in_eval_mode(entry: Entry) -> Callable[[], tuple[nn.Module, Any]]:
+    def build() -> tuple[nn.Module, Any]:
+        model, inputs = entry.build()
+        return model.eval(), inputs
+
+    return build
+
+
+def _built(runner: Runner) -> tuple[nn.Module, Any]:
+    with torch.inference_mode(mode=False):
+        return runner.build()
 
 
 def _race(runner: Runner) -> Result:
-    model, inputs = runner.build()
+    model, inputs = _built(runner)
     eager = called(model, inputs)
     expected = eager().clone()
     contestants: dict[str, Call] = {}
     failed: dict[str, str] = {}
     for name, make in OTHERS.items():
         try:
-            contestants[name] = make(model, inputs, transformer=runner.transformer)
+            call = make(model, inputs, transformer=runner.transformer)
+            call()
         except Exception as error:  # noqa: BLE001 (a library may fail in any way, and the table says so)
-            failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:100]}"
+            failed[name] = _first_line(error)
+            continue
+        contestants[name] = call
     ours = _clicked(runner, failed)
     cosines = {name: _cosine(call(), expected) for name, call in {**contestants, **ours}.items()}
     speeds = {AS_IT_WAS: spread([1.0]), **_speeds(eager, {**contestants, **ours})}
@@ -90,12 +101,16 @@ def _race(runner: Runner) -> Result:
     }  # fmt: skip
 
 
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"[:120]
+
+
 def _clicked(runner: Runner, failed: dict[str, str]) -> dict[str, Call]:
     """By technique, a model of its own to which it was applied."""
     found: dict[str, Call] = {}
     for name in CLICKS:
         torch.manual_seed(0)
-        model, inputs = runner.build()
+        model, inputs = _built(runner)
         session = jo.optimize(model, inputs)
         try:
             step = session.apply(name, keep="always")

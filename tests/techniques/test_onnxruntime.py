@@ -90,3 +90,12 @@ def test_nothing_is_written_into_the_cell(
     written = capfd.readouterr()
     assert (written.out, written.err) == ("", "")
     assert caplog.records == []
+
+
+def test_a_model_that_was_built_in_inference_mode_is_converted() -> None:
+    with torch.inference_mode():
+        model, x = torch.nn.Sequential(torch.nn.Linear(16, 8)).eval(), torch.randn(4, 16)
+        expected = model(x)
+        step = jo.optimize(model, x).apply("onnxruntime", keep="always")
+        assert step.accepted, step.reason
+        torch.testing.assert_close(model(x), expected)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from jupyter_optim.guard import weights_usable
 from jupyter_optim.profiling.trace.annotate import op_range
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
@@ -29,7 +30,7 @@ def exported(call: FlatCall, tensors: list[torch.Tensor]) -> Any:
     Raises:
         Exception: whatever the export raises.
     """
-    with quiet(), torch.no_grad():
+    with quiet(), weights_usable(call), torch.no_grad():
         open_batch = tuple({0: torch.export.Dim.AUTO} if tensor.dim() else {} for tensor in tensors)
         try:
             program = torch.export.export(call, tuple(tensors), dynamic_shapes=(open_batch,), strict=False)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from jupyter_optim.errors import OptimError
+from jupyter_optim.guard import weights_usable
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.engines.flat import FlatCall
@@ -48,7 +49,7 @@ def converted(call: FlatCall, tensors: list[torch.Tensor]) -> Any:
         OptimError: OpenVINO makes something else of it.
         Exception: whatever tracing or the conversion raises.
     """
-    with quiet(), torch.no_grad():
+    with quiet(), weights_usable(call), torch.no_grad():
         try:
             model = openvino().convert_model(call, example_input=tuple(tensors))
         except Exception as error:  # noqa: BLE001 (raised again unless the other way is open)
