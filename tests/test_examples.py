@@ -12,6 +12,7 @@ import pytest
 
 from example_notebooks.run import HERE, NotebookFailed, execute, main, reports
 from jupyter_optim.report import MIME_TYPE
+from tests.kernels import as_for_users
 
 NAMES = ("digits", "quickstart")
 LARGEST_BYTES = 1_000_000
@@ -33,7 +34,8 @@ def _printed(notebook, name):
 @pytest.fixture(scope="module", params=NAMES)
 def executed(request):
     """Each notebook, run once on a kernel of its own."""
-    return request.param, execute(HERE / f"{request.param}.ipynb")
+    with as_for_users():
+        return request.param, execute(HERE / f"{request.param}.ipynb")
 
 
 def _check_clean(notebook):

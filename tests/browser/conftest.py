@@ -19,6 +19,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.kernels import as_for_users
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _TREE = Path(__file__).parents[2]
 PATIENCE_MS = 180_000
@@ -33,7 +35,8 @@ class Jupyter:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
+        with as_for_users():
+            kept = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
         # the extension of this tree, wherever another one is installed
         (home / "data/labextensions").mkdir(parents=True)
         (home / "data/labextensions/jupyter-optim").symlink_to(_TREE / "jupyter_optim/labextension")

@@ -15,6 +15,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from tests.kernels import as_for_users
+
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -99,7 +101,8 @@ def new_notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
             resources={"metadata": {"path": where}},
         )
         running = client.setup_kernel()
-        running.__enter__()
+        with as_for_users():
+            running.__enter__()
         open_kernels.append(running)
         return Notebook(client)
 

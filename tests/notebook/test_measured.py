@@ -237,3 +237,9 @@ def test_to_show_the_last_value_is_no_work_of_its_line(new_notebook):
     own = [line for line in ran.displays(REPORT)[0]["lines"] if line["source"] == "this cell"]
     assert own
     assert not [line["text"] for line in own if line["ms"] > 100]
+
+
+def test_a_tensor_from_before_that_the_cell_frees_is_no_reason_to_warn(notebook):
+    ran = notebook.run("%%optimize\nimages = images + 1\nwith torch.no_grad():\n    scores = model(images)")
+    assert not ran.failed
+    assert not ran.stream("stderr")

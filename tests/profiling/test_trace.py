@@ -262,3 +262,22 @@ def test_a_gpus_recording_is_written_before_the_next_one_begins(
     del first
     gc.collect()
     assert not path.parent.exists()
+
+
+def test_memory_from_before_that_is_freed_is_not_complained_of(capfd: pytest.CaptureFixture[str]) -> None:
+    # PyTorch warns of every thousandth
+    from_before = [torch.randn(8) for _ in range(2001)]
+    recorder = Recorder(memory=True)
+    recorder.start()
+    from_before.clear()
+    recorder.stop()
+    assert capfd.readouterr().err == ""
+    assert warnings_again(capfd)
+
+
+def warnings_again(capfd: pytest.CaptureFixture[str]) -> bool:
+    """Whether PyTorch warns as ever without us."""
+    from_before = [torch.randn(8) for _ in range(2001)]
+    with torch.autograd.profiler.profile(use_kineto=True, profile_memory=True):
+        from_before.clear()
+    return "unknown size" in capfd.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from jupyter_optim.report import MIME_TYPE, Report
+from tests.kernels import as_for_users
 
 SETUP = """\
 %load_ext jupyter_optim
@@ -70,7 +72,9 @@ def saved(tmp_path_factory) -> Saved:
     notebook = nbformat.v4.new_notebook(cells=cells)
     client = NotebookClient(notebook, kernel_name="python3", timeout=600, store_widget_state=False)
     runs = []
-    with client.setup_kernel():
+    with ExitStack() as stack:
+        with as_for_users():
+            stack.enter_context(client.setup_kernel())
         client.execute_cell(notebook.cells[0], 0)
         for _ in range(2):
             client.execute_cell(notebook.cells[1], 1)

@@ -7,12 +7,14 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from jupyter_optim.profiling.trace.columns import Columns
+from jupyter_optim.profiling.trace.cpp_log import warnings_held_back
 from jupyter_optim.profiling.trace.reader import read
 from jupyter_optim.profiling.trace.tensorboard import for_viewers, leave_trace
 
@@ -33,6 +35,7 @@ class Recorder:
         self._profiler: Any = profile(use_kineto=True, use_cpu=True, use_device=self._device, profile_memory=memory,
                                       record_shapes=shapes)  # fmt: skip
         self._running = False
+        self._quiet = ExitStack()
         self._saved: Path | None = None
 
     @staticmethod
@@ -51,14 +54,18 @@ class Recorder:
         before = _unread()
         if before is not None and before.spoilt_by_another:
             before.save()
-        self._profiler.__enter__()
+        with ExitStack() as stack:
+            stack.enter_context(warnings_held_back())
+            self._profiler.__enter__()
+            self._quiet = stack.pop_all()
         self._running = True
 
     def stop(self) -> None:
         """End the recording; again does nothing. Must be called in the thread that started it."""
         if self._running:
             self._running = False
-            self._profiler.__exit__(None, None, None)
+            with self._quiet:
+                self._profiler.__exit__(None, None, None)
             _last[:] = [weakref.ref(self)]
 
     @property
