@@ -32,9 +32,11 @@ class Engine(Protocol):
     """``OpenVINO``."""
     held_bytes: int
     """Bytes of the weights that it holds besides the module's own."""
+    device: torch.device
+    """Where its inputs and answers are."""
 
     def run(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The answers for dense CPU tensors, in new memory."""
+        """The answers for dense tensors on `device`, in new memory."""
 
 
 class StandIn:
@@ -82,7 +84,7 @@ class StandIn:
     def __call__(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """The module's answers to a call."""
         watched = torch._C._get_tracing_state() is not None or torch.compiler.is_compiling()
-        found = None if watched else parted(args, kwargs)
+        found = None if watched else parted(args, kwargs, self.engine.device)
         if found is None or found[0] in self._refused:
             return self._original(module, *args, **kwargs)
         key, tensors = found
