@@ -13,6 +13,7 @@ from jupyter_optim.techniques.precision import floating_dtype
 from jupyter_optim.techniques.subject import Subject
 
 _PLACES = {"cpu": "the CPU", "cuda": "NVIDIA GPUs"}
+_WHERE = {"cpu": "the CPU", "cuda": "a GPU"}
 _INSTEAD = {"cpu": ": take `openvino` or `onnxruntime`", "cuda": ": take `tensorrt`"}
 
 
@@ -20,7 +21,7 @@ def elsewhere(model: torch.device, engine: str) -> str | None:
     """Why a model cannot run on an engine for another type of device, and what to take instead; or None."""
     if model.type == engine:
         return None
-    where = f"this engine runs on {_PLACES[engine]}, and the model is on the {model.type.upper()}"
+    where = f"this engine runs on {_PLACES[engine]}, and the model is on {_WHERE.get(model.type, model.type.upper())}"
     return where + _INSTEAD.get(model.type, "")
 
 

@@ -58,10 +58,12 @@ class TypedCall(FlatCall):
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The tensors of what the module returns."""
-        given = [each.to(self._dtype) if each.is_floating_point() else each for each in tensors]
-        return tuple(
-            each.to(dtype) for each, dtype in zip(super().forward(*given), self._outputs, strict=True)
-        )
+        given = [_as(self._dtype, each) if each.is_floating_point() else each for each in tensors]
+        return tuple(map(_as, self._outputs, super().forward(*given)))
+
+
+def _as(dtype: torch.dtype, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
 
 
 class TensorRtEngine:
