@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -40,9 +41,16 @@ def _is_left_out(item: pytest.Item) -> bool:
     call = getattr(item, "callspec", None)
     if call is None or not {"box", "technique"} <= call.params.keys():
         return False
-    # pytest's own index of a technique goes on from model to model
-    names = next(mark.args[1] for mark in item.iter_markers("parametrize") if mark.args[0] == "technique")
-    return (STEP * call.indices["box"] + list(names).index(call.params["technique"])) % PART != 0
+    return (STEP * _place(item, call, "box") + _place(item, call, "technique")) % PART != 0
+
+
+def _place(item: pytest.Item, call: Any, name: str) -> int:
+    """Which of a parameter's values this is; where several are parametrized, pytest's own index counts their product."""
+    for mark in item.iter_markers("parametrize"):
+        if mark.args[0] == name:
+            return list(mark.args[1]).index(call.params[name])
+    found: int = call.indices[name]
+    return found
 
 
 @pytest.fixture(autouse=True, scope="session")
