@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import jupyter_optim as jo
 from jupyter_optim.hardware.peaks import peaks
 from jupyter_optim.hardware.sampler import Sampler
 from jupyter_optim.session import watch
+from jupyter_optim.techniques.engines.stand_in import stand_in_of
 from tests.profiling.recorded.record import Compiled, Convolutions, Streams, Waits
 from tests.zoo import fingerprint, named, outputs_equal, peek
 from tests.zoo.timings import short_timings
@@ -94,6 +96,44 @@ def test_weights_packed_on_the_gpu_answer_alike(name: str) -> None:
         assert step.accepted, step.reason
         assert step.quality.after > 0.98
         assert live(x).device.type == "cuda"
+
+
+@pytest.mark.skipif(find_spec("torch_tensorrt") is None, reason="the extra `tensorrt` is not installed")
+@pytest.mark.parametrize(("precision", "drop"), [("float32", 1e-5), ("float16", 1e-4), ("bfloat16", 1e-3)])
+def test_a_model_on_tensorrt_answers_alike_and_reverts_to_the_bit(precision: str, drop: float) -> None:
+    live, x = model().eval(), torch.randn(8, 64, 512, device="cuda")
+    weights = fingerprint(live)
+    with torch.no_grad():
+        before = live(x)
+        session = jo.optimize(live, x)
+        step = session.apply("tensorrt", keep="always", precision=precision)
+        assert step.accepted, step.reason
+        assert f"(TensorRT, {precision}; built in " in step.reason
+        assert step.quality.after > 1 - drop
+        stand_in = stand_in_of(live)
+        assert stand_in is not None
+        assert stand_in.held_bytes > 0
+        # other batch sizes are TensorRT's, after one look
+        for size in (5, 32):
+            other = torch.randn(size, 64, 512, device="cuda")
+            own = type(live).forward(live, other).flatten()
+            assert torch.equal(live(other).flatten(), own)
+            assert torch.nn.functional.cosine_similarity(live(other).flatten(), own, 0) > 1 - drop
+        assert not stand_in._refused
+        # and those that it was not built for PyTorch's
+        with pytest.warns(UserWarning, match="TensorRT is not used"):
+            live(torch.randn(33, 64, 512, device="cuda"))
+        session.undo()
+        assert torch.equal(live(x), before)
+    assert fingerprint(live) == weights
+
+
+def test_on_a_gpu_the_engines_of_the_cpu_name_the_one_for_it_and_that_one_what_it_needs() -> None:
+    assessments = jo.optimize(model().eval(), torch.randn(2, 16, 512, device="cuda")).assessments
+    for name in ("openvino", "openvino-int8", "onnxruntime", "onnxruntime-int8"):
+        assert assessments[name].reason.endswith("the model is on a GPU: take `tensorrt`")
+    if find_spec("torch_tensorrt") is None:
+        assert "pip install 'jupyter-optim[tensorrt]'" in assessments["tensorrt"].reason
 
 
 def test_tf32_is_a_peak_of_its_own_and_the_setting_stays() -> None:

@@ -36,12 +36,13 @@ def techniques() -> tuple[Technique, ...]:
     from jupyter_optim.techniques.prune_structured import PruneStructured  # noqa: PLC0415
     from jupyter_optim.techniques.sdpa import Sdpa  # noqa: PLC0415
     from jupyter_optim.techniques.share_weights import ShareWeights  # noqa: PLC0415
+    from jupyter_optim.techniques.tensorrt import TensorRt  # noqa: PLC0415
     from jupyter_optim.techniques.weight_only import Int4WeightOnly, Int8WeightOnly  # noqa: PLC0415
 
     ours = (
         Int8Dynamic(), Int8Static(), Int8Mixed(), OpenVino(), OpenVinoInt8(), OnnxRuntime(), OnnxRuntimeInt8(), Bf16(), Fp16(), ChannelsLast(),
         FoldBatchNorm(), Sdpa(), Compile(), Int8WeightOnly(), Int4WeightOnly(), Int8Embedding(), Fp8(), LowRank(),
-        PruneStructured(), PruneDepth(), PruneMagnitude(), Prune24(), ShareWeights(),
+        PruneStructured(), PruneDepth(), PruneMagnitude(), Prune24(), ShareWeights(), TensorRt(),
     )  # fmt: skip
     return (*ours, *_registered())
 

@@ -267,7 +267,7 @@ def small_transformer() -> tuple[nn.Module, Any]:
     return BertModel(config).eval(), {"input_ids": torch.randint(0, 100, (2, 16))}
 
 
-@pytest.mark.parametrize("box", [small_cnn, small_transformer])
+@pytest.mark.parametrize("box", [small_transformer, small_cnn])
 @pytest.mark.parametrize("technique", [each for each in TECHNIQUES if each != "compile"])
 def test_after_a_step_every_other_applies_or_says_why_not_and_both_come_out(
     box: Any, technique: str, unpredicted: None

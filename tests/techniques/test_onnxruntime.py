@@ -75,6 +75,30 @@ def test_other_batch_sizes_are_the_engines_after_one_look() -> None:
     assert not stand_in._refused
 
 
+def test_a_shape_that_the_graph_does_not_take_is_pytorchs_also_after_many_that_it_took() -> None:
+    # GIVEN a graph with one dimension open, and the engine right for many sizes of that
+    torch.manual_seed(0)
+    model = torch.nn.Linear(16, 8).eval()
+    own = copy.deepcopy(model)
+    jo.optimize(model, torch.randn(4, 7, 16)).apply("onnxruntime", keep="always")
+    with torch.no_grad():
+        for size in range(2, 14):
+            model(torch.randn(size, 7, 16))
+        # WHEN another dimension is another
+        x = torch.randn(3, 9, 16)
+        with pytest.warns(UserWarning, match="to inputs of this form") as told:
+            answers = [model(x) for _ in range(3)]
+    # THEN nothing is raised
+    assert len(told) == 1
+    assert all(torch.equal(each, own(x)) for each in answers)
+    # AND neither where gradients may be asked for
+    other = torch.randn(5, 9, 16)
+    answer = model(other)
+    assert torch.equal(answer, own(other))
+    answer.sum().backward()
+    assert model.weight.grad is not None
+
+
 def test_nothing_is_written_into_the_cell(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -82,7 +82,7 @@ class Counting:
 
     def __init__(self, engine: Any) -> None:
         self._engine, self.answers = engine, 0
-        self.label, self.held_bytes = engine.label, engine.held_bytes
+        self.label, self.held_bytes, self.device = engine.label, engine.held_bytes, engine.device
 
     def run(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
         self.answers += 1

@@ -317,7 +317,7 @@ def test_every_technique_tells_what_a_panel_needs() -> None:
     assert names == [
         "int8-dynamic", "int8-static", "int8-mixed", "openvino", "openvino-int8", "onnxruntime", "onnxruntime-int8", "bf16", "fp16", "channels-last",
         "fold-batchnorm", "sdpa", "compile", "int8-weight-only", "int4-weight-only", "int8-embedding", "fp8", "low-rank", "prune-structured", "prune-depth",
-        "prune-magnitude", "prune-2:4", "share-weights",
+        "prune-magnitude", "prune-2:4", "share-weights", "tensorrt",
     ]  # fmt: skip
     for each in jo.techniques():
         assert each.label

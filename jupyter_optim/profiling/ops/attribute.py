@@ -146,8 +146,11 @@ def _told(columns: Columns, labels: Labels) -> Columns:
     nameless = np.array([label is None for label in labels.modules], np.bool_)
     if not nameless.any():
         return columns
-    unnamed = (columns.kind == Kind.MODULE) & (columns.code >= 0) & nameless[columns.code]
-    return dataclasses.replace(columns, kind=np.where(unnamed, Kind.UNNAMED, columns.kind))
+    # of other kinds, a code is something else's number
+    calls = np.flatnonzero((columns.kind == Kind.MODULE) & (columns.code >= 0))
+    kind = columns.kind.copy()
+    kind[calls[nameless[columns.code[calls]]]] = Kind.UNNAMED
+    return dataclasses.replace(columns, kind=kind)
 
 
 def _meanwhile(columns: Columns, calls: Ints) -> NDArray[np.bool_]:

@@ -16,26 +16,28 @@ _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), torch.dtype, to
 _LEAVES = (torch.Tensor, *_IMMUTABLE)
 
 
-def key_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Hashable, ...] | None:
+def key_of(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], device: torch.device
+) -> tuple[Hashable, ...] | None:
     """Equal for calls that differ in nothing but the contents of their tensors.
 
     Returns:
         None for a call that an engine cannot serve: with objects that are no plain values, or with tensors that are
-        not dense or not on the CPU.
+        not dense or not on `device`.
     """
-    found = parted(args, kwargs)
+    found = parted(args, kwargs, device)
     return None if found is None else found[0]
 
 
 def parted(
-    args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], device: torch.device
 ) -> tuple[tuple[Hashable, ...], list[torch.Tensor]] | None:
     """The key of a call, as `key_of` has it, and its tensors in order. It is quick, for it is asked at each call."""
-    key: list[Hashable] = [torch.is_autocast_enabled("cpu")]
+    key: list[Hashable] = [torch.is_autocast_enabled(device.type)]
     tensors: list[torch.Tensor] = []
     for name, leaf in _leaves(args, kwargs):
         if isinstance(leaf, torch.Tensor):
-            if leaf.layout != torch.strided or leaf.is_nested or leaf.device.type != "cpu":
+            if leaf.layout != torch.strided or leaf.is_nested or leaf.device != device:
                 return None
             key.append((name, leaf.dtype, leaf.shape))
             tensors.append(leaf)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from jupyter_optim.errors import Cancelled, InvalidInputs, MissingExtra, NotApplicable, OptimError
-from jupyter_optim.profiling.latency import no_gc
+from jupyter_optim.profiling.latency import no_gc, synchronizer
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import MaxDrop, fidelity, mismatch
 from jupyter_optim.techniques.calibration import Calibration
@@ -24,7 +24,7 @@ from jupyter_optim.techniques.engines.extra import missing
 from jupyter_optim.techniques.engines.flat import Frame, key_of
 from jupyter_optim.techniques.engines.forward_call import ForwardCall
 from jupyter_optim.techniques.engines.stand_in import Engine, StandIn, stand_in_
-from jupyter_optim.techniques.engines.suited import checked, obstacle
+from jupyter_optim.techniques.engines.suited import checked, elsewhere, obstacle
 from jupyter_optim.techniques.engines.trial import Trial
 from jupyter_optim.techniques.interruptible import interruptible
 from jupyter_optim.techniques.rehearse import Prediction, times_of
@@ -72,12 +72,18 @@ class EngineTechnique(Technique):
     builds = True
     rebuilds = "afterwards"
     needs: ClassVar[tuple[str, ...]]
-    """Modules of the extra `engines`."""
+    """Modules of the extra `extra`."""
+    extra: ClassVar[str] = "engines"
+    device: ClassVar[str] = "cpu"
+    """Type of the devices that it runs on."""
+    dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32,)
+    """Types of weights that it converts."""
     why: ClassVar[str]
     """What it brings, in a sentence."""
     quick: ClassVar[bool] = True
     """Whether a conversion is quick enough to predict the gain by one, whenever a model is measured."""
-
+    takes: ClassVar[str] = "seconds"
+    """How long a conversion takes, where it is not."""
     calibrates: ClassVar[bool] = False
     """Whether it finds fixed scales on inputs."""
 
@@ -86,7 +92,12 @@ class EngineTechnique(Technique):
         """Ways to run a call, of which the fastest is taken. Raises whatever the conversion raises."""
 
     def judge(self, subject: Subject) -> Assessment:
-        reason = missing(*self.needs) or subject.obstacle or obstacle(subject)
+        reason = (
+            subject.obstacle
+            or elsewhere(subject.workload.device, self.device)
+            or missing(*self.needs, extra=self.extra)
+            or obstacle(subject, self.dtypes)
+        )
         if reason is not None:
             return Assessment(applies=False, reason=reason)
         try:
@@ -107,13 +118,13 @@ class EngineTechnique(Technique):
         """Time the engine on a block that the model repeats, or on the whole model."""
         draft = Draft(subject.model).root
         if not self.quick:
-            checked(ForwardCall.of(draft, subject.workload))
-            return Prediction(
-                None, 1.0, "not predicted: to convert it takes seconds, and a click measures it"
-            )
+            checked(ForwardCall.of(draft, subject.workload), subject.workload.device)
+            method = f"not predicted: to convert it takes {self.takes}, and a click measures it"
+            return Prediction(None, 1.0, method)
         blocks = _repeated_blocks(subject)
-        call = checked(ForwardCall.of(draft, subject.workload, blocks[0].path if blocks else ""))
-        workload, share = subject.workload, sum(block.share for block in blocks) or 1.0
+        workload = subject.workload
+        call = checked(ForwardCall.of(draft, workload, blocks[0].path if blocks else ""), workload.device)
+        share = sum(block.share for block in blocks) or 1.0
         with torch.no_grad(), workload.undisturbed(draft), no_gc():
             after = self._fastest(self._job(call, subject, {}), subject, _trial).took_s
             fixed = 0.0
@@ -133,7 +144,7 @@ class EngineTechnique(Technique):
     def transform(
         self, draft: nn.Module, subject: Subject, options: Mapping[str, Any], progress: Progress
     ) -> Change:
-        call = checked(ForwardCall.of(draft, subject.workload))
+        call = checked(ForwardCall.of(draft, subject.workload), subject.workload.device)
         if self.calibrates and subject.calibration is not None:
             call = _calibrated(call, draft, subject.workload, subject.calibration, progress)
         found = self._fastest(self._job(call, subject, options, progress), subject, _try)
@@ -146,7 +157,7 @@ class EngineTechnique(Technique):
     def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
         """Convert the draft, which has its weights, for a call with the inputs of `kept`."""
         word, scaled = kept.facts["word"], self._is_scaled(kept.facts["word"])
-        absent = missing(*self.needs)
+        absent = missing(*self.needs, extra=self.extra)
         if absent is not None:
             raise MissingExtra(f"{self.label}: {absent}.")
         if kept.inputs is None:
@@ -180,9 +191,10 @@ class EngineTechnique(Technique):
         assert kept.inputs is not None  # `rebuild` has looked
         args, kwargs = kept.inputs
         workload = Workload.of_call(draft, kwargs or args)
-        if workload.device.type != "cpu":
-            raise NotApplicable(f"{self.label} runs on the CPU here, and the model is elsewhere.")
-        call = checked(ForwardCall.of(draft, workload))
+        reason = elsewhere(workload.device, self.device)
+        if reason is not None:
+            raise NotApplicable(f"{self.label}: {reason}.")
+        call = checked(ForwardCall.of(draft, workload), workload.device)
         if self.calibrates and kept.facts["calibrated"] and kept.calibration is not None:
             calibration = Calibration(kept.calibration, workload)
             call = _calibrated(call, draft, workload, calibration, Progress())
@@ -214,7 +226,7 @@ class EngineTechnique(Technique):
         return self.calibrates and word != "dynamic"
 
     def _stood_in(self, draft: nn.Module, call: ForwardCall, engine: Engine, facts: dict[str, Any]) -> Change:
-        key = key_of(call.args, call.kwargs)
+        key = key_of(call.args, call.kwargs, engine.device)
         assert key is not None  # `checked` has looked
         stand_in_(draft, StandIn(type(draft).forward, engine, draft, key, call.outputs))
         note = f"{engine.label}, {facts['word']}"
@@ -284,10 +296,12 @@ def _trial(call: ForwardCall, form: Form) -> _Tried:
 def _try(call: ForwardCall, form: Form) -> _Tried:
     engine, tensors = form.make(), call.tensors
     drop = _drop(call, engine.run(tensors))
-    times = []
+    synchronize, times = synchronizer(engine.device), []
     for _ in range(_ROUNDS):
+        synchronize()
         began = time.perf_counter()
         engine.run(tensors)
+        synchronize()
         times.append(time.perf_counter() - began)
     return _Tried(form.word, engine, drop, min(times))
 

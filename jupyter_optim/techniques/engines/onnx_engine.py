@@ -18,6 +18,7 @@ from jupyter_optim.profiling.trace.annotate import op_range
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.engines.flat import FlatCall
+from jupyter_optim.techniques.engines.program import program_of
 
 
 def exported(call: FlatCall, tensors: list[torch.Tensor]) -> Any:
@@ -31,12 +32,7 @@ def exported(call: FlatCall, tensors: list[torch.Tensor]) -> Any:
         Exception: whatever the export raises.
     """
     with quiet(), weights_usable(call), torch.no_grad():
-        open_batch = tuple({0: torch.export.Dim.AUTO} if tensor.dim() else {} for tensor in tensors)
-        try:
-            program = torch.export.export(call, tuple(tensors), dynamic_shapes=(open_batch,), strict=False)
-        except Exception:  # noqa: BLE001 (the exporter raises what it likes; what is wrong for good is raised below)
-            program = torch.export.export(call, tuple(tensors), strict=False)
-        made = torch.onnx.export(program, dynamo=True, verbose=False)
+        made = torch.onnx.export(program_of(call, tensors), dynamo=True, verbose=False)
     assert made is not None  # without a file it always returns one
     return made.model_proto
 
@@ -126,6 +122,7 @@ class OnnxRuntimeEngine:
     """
 
     label = "ONNX Runtime"
+    device = torch.device("cpu")
 
     def __init__(self, graph: Any, progress: Progress) -> None:
         progress.check()

@@ -103,6 +103,7 @@ class OpenVinoEngine:
     """
 
     label = "OpenVINO"
+    device = torch.device("cpu")
 
     def __init__(self, model: Any, precision: str, tensors: list[torch.Tensor], progress: Progress) -> None:
         self._model, self._settings = model, settings(precision)

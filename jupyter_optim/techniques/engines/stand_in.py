@@ -19,7 +19,8 @@ from jupyter_optim.techniques.engines.recompute import Recomputed
 from jupyter_optim.techniques.engines.watch import Watch
 
 _TRUSTED_AFTER = 8
-"""Kinds of input on which an engine answered like the original, after which others of their form are not checked."""
+"""Kinds of input on which an engine answered like the original, after which others of their form are checked only
+where it raises."""
 
 _LOOSEST = 0.02
 """Loss of cosine similarity, on inputs of a new shape, at which an engine counts as wrong rather than less exact."""
@@ -32,9 +33,11 @@ class Engine(Protocol):
     """``OpenVINO``."""
     held_bytes: int
     """Bytes of the weights that it holds besides the module's own."""
+    device: torch.device
+    """Where its inputs and answers are."""
 
     def run(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The answers for dense CPU tensors, in new memory."""
+        """The answers for dense tensors on `device`, in new memory."""
 
 
 class StandIn:
@@ -82,7 +85,7 @@ class StandIn:
     def __call__(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """The module's answers to a call."""
         watched = torch._C._get_tracing_state() is not None or torch.compiler.is_compiling()
-        found = None if watched else parted(args, kwargs)
+        found = None if watched else parted(args, kwargs, self.engine.device)
         if found is None or found[0] in self._refused:
             return self._original(module, *args, **kwargs)
         key, tensors = found
@@ -95,6 +98,17 @@ class StandIn:
             return self._original(module, *args, **kwargs)
         if key not in self._verified and not self._trusted(key):
             return self._verify(module, key, args, kwargs)
+        try:
+            return self._answers(module, watch, tensors, args, kwargs)
+        except Exception:
+            if key in self._verified:
+                raise
+            return self._verify(module, key, args, kwargs)
+
+    def _answers(
+        self, module: nn.Module, watch: Watch, tensors: list[torch.Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:  # fmt: skip
+        """The engine's answers, which a backward pass may start from."""
         weights = [each for each in watch.tensors if each.requires_grad] if torch.is_grad_enabled() else []
         if not weights:
             return self._outputs.filled(self._run(tensors))

@@ -12,14 +12,29 @@ from jupyter_optim.techniques.engines.forward_call import ForwardCall
 from jupyter_optim.techniques.precision import floating_dtype
 from jupyter_optim.techniques.subject import Subject
 
+_PLACES = {"cpu": "the CPU", "cuda": "NVIDIA GPUs"}
+_WHERE = {"cpu": "the CPU", "cuda": "a GPU"}
+_INSTEAD = {"cpu": ": take `openvino` or `onnxruntime`", "cuda": ": take `tensorrt`"}
 
-def checked(call: ForwardCall) -> ForwardCall:
-    """`call`, if an engine can take it. Raises `NotApplicable`."""
-    if key_of(call.args, call.kwargs) is None:
-        raise NotApplicable("its inputs are not all plain values and dense tensors on the CPU")
+
+def elsewhere(model: torch.device, engine: str) -> str | None:
+    """Why a model cannot run on an engine for another type of device, and what to take instead; or None."""
+    if model.type == engine:
+        return None
+    where = f"this engine runs on {_PLACES[engine]}, and the model is on {_WHERE.get(model.type, model.type.upper())}"
+    return where + _INSTEAD.get(model.type, "")
+
+
+def checked(call: ForwardCall, device: torch.device) -> ForwardCall:
+    """`call`, if an engine on `device` can take it. Raises `NotApplicable`."""
+    if key_of(call.args, call.kwargs, device) is None:
+        where = "CPU" if device.type == "cpu" else "model's GPU"
+        raise NotApplicable(f"its inputs are not all plain values and dense tensors on the {where}")
     if not call.tensors:
         raise NotApplicable("it takes no tensor as an input")
-    if any(tensor.dtype in (torch.bfloat16, torch.complex64, torch.complex128) for tensor in call.tensors):
+    # numpy, by which those on the CPU get them, has no bfloat16
+    refused = {torch.complex64, torch.complex128} | ({torch.bfloat16} if device.type == "cpu" else set())
+    if any(tensor.dtype in refused for tensor in call.tensors):
         raise NotApplicable("its inputs are of a type that engines do not take")
     leaves = [leaf for _, leaf in tree.leaves(call.outputs)]
     if not all(isinstance(leaf, torch.Tensor | type(None)) for leaf in leaves):
@@ -28,22 +43,22 @@ def checked(call: ForwardCall) -> ForwardCall:
     return call
 
 
-def obstacle(subject: Subject) -> str | None:
-    """Why no engine can take the model, or None."""
+def obstacle(subject: Subject, dtypes: tuple[torch.dtype, ...]) -> str | None:
+    """Why no engine that takes weights of one of `dtypes` can take the model, or None."""
     workload = subject.workload
     floating = any(parameter.is_floating_point() for parameter in subject.model.parameters())
+    kinds = ", or ".join(f"all {str(dtype).removeprefix('torch.')}" for dtype in dtypes)
     hooked = next((path for path, module in subject.modules.items() if path and _has_hooks(module)), None)
     reasons = {
         "it was called in train mode, and engines compute no gradients: call `model.eval()` first": subject.training,
-        "this engine runs on the CPU here, and the model is elsewhere": workload.device.type != "cpu",
         "it runs under autocast, which engines do not know": bool(workload.mode.autocast),
         "its forward writes to its inputs, or they are objects with a state": workload.mutates_inputs,
         "its forward was replaced on the object itself": "forward" in subject.model.__dict__,
         "its layers are int8 already, in a form of PyTorch's own: undo that first": any(
             hasattr(module, "packed_bytes") for module in subject.modules.values()
         ),
-        "its weights are not all float32: undo that first": floating
-        and floating_dtype(subject.model) != torch.float32,
+        f"its weights are not {kinds}: undo that first": floating
+        and floating_dtype(subject.model) not in dtypes,
         f"`{hooked}` has a hook, which an engine would not call": hooked is not None,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
