@@ -55,6 +55,12 @@ def _until_said(page, *said: str) -> str:
     return page.wait_for_function(script).json_value()
 
 
+def _in_view(page, selector: str) -> bool:
+    """Whether something stands within the part of the page that is seen."""
+    script = "node => {const {top, bottom} = node.getBoundingClientRect(); return top >= 0 && bottom <= innerHeight}"
+    return page.locator(selector).first.evaluate(script)
+
+
 def _overflow(page, selector: str) -> int:
     """By how many pixels something is wider than the room it has."""
     return page.locator(selector).first.evaluate("node => node.scrollWidth - node.clientWidth")
@@ -81,6 +87,8 @@ def test_from_first_run_to_undo(jupyter, reader, open_page, serious_faults, widt
     assert "95% CI" in verdict
     report.get_by_text("History").first.wait_for()
     report.get_by_role("img", name="What was tried").wait_for()
+    # where the reader looks, though the report above has become another
+    assert _in_view(page, STATUS)
     page.keep_picture("2-verdict")
     assert serious_faults(page, ".jp-Notebook .jp-Cell:nth-child(2) .jp-OutputArea") == []
     # and the way back stands beside it
