@@ -136,7 +136,9 @@ def _until_saved(jupyter, name: str) -> None:
 @pytest.mark.parametrize(("width", "theme"), [(1400, "JupyterLab Light"), (700, "JupyterLab Dark")])
 def test_cancel_in_the_middle_of_a_long_step_leaves_the_model_as_it_was(jupyter, open_page, width, theme):
     # GIVEN a model that takes its time, and a step that is timed with it
-    slow = MODEL.replace("    def forward(self, x):\n", "    def forward(self, x):\n        time.sleep(0.1)\n")
+    slow = MODEL.replace(
+        "    def forward(self, x):\n", "    def forward(self, x):\n        time.sleep(0.1)\n"
+    )
     name = f"cancel-{width}.ipynb"
     jupyter.write(name, [f"import time\n{slow}", CELLS[1], "model.body[0].weight.dtype"])
     page = open_page(jupyter, f"lab/tree/{name}?reset", width=width, theme=theme)

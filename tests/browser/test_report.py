@@ -191,9 +191,7 @@ def _read_a_chart(page, output):
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1400, "JupyterLab Light"), (700, "JupyterLab Dark")])
-def test_it_fits_the_page_and_has_no_serious_accessibility_faults(
-    show, report, serious_faults, width, theme
-):
+def test_it_fits_the_page_and_has_no_serious_accessibility_faults(show, report, serious_faults, width, theme):
     page = show(f"axe-{width}", json.loads(report.to_json()), width=width, theme=theme)
     output = page.locator(OUTPUT)
     output.locator("svg").first.wait_for()

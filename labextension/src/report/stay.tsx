@@ -25,6 +25,7 @@ export class Stay extends React.Component<IProps> {
     const scroller = node === null || before === null ? null : scrollerOf(node);
     if (node !== null && before !== null && scroller !== null) {
       scroller.scrollTop += node.getBoundingClientRect().bottom - before;
+      showVerdict(node, scroller);
     }
   }
 
@@ -33,6 +34,15 @@ export class Stay extends React.Component<IProps> {
   }
 
   private readonly _ref = React.createRef<HTMLDivElement>();
+}
+
+/** The controls have become shorter, too: what they said last comes back into view, if any of them is. */
+function showVerdict(node: HTMLElement, scroller: HTMLElement): void {
+  const controls = node.closest('.jp-OutputArea')?.querySelector('.jupyter-optim-panel');
+  const [place, seen] = [controls?.getBoundingClientRect(), scroller.getBoundingClientRect()];
+  if (place !== undefined && place.top < seen.bottom && place.bottom > seen.top) {
+    controls?.querySelector('[role=status]')?.scrollIntoView({ block: 'nearest' });
+  }
 }
 
 /** What scrolls this element: the notebook or, where outputs are short boxes, its output. */
