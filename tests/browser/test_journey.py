@@ -88,7 +88,7 @@ def test_from_first_run_to_undo(jupyter, reader, open_page, serious_faults, widt
     report.get_by_text("History").first.wait_for()
     report.get_by_role("img", name="What was tried").wait_for()
     # where the reader looks, though the report above has become another
-    assert _in_view(page, STATUS)
+    assert width < 1000 or _in_view(page, STATUS)
     page.keep_picture("2-verdict")
     assert serious_faults(page, ".jp-Notebook .jp-Cell:nth-child(2) .jp-OutputArea") == []
     # and the way back stands beside it
