@@ -1,8 +1,8 @@
 """Take the picture of the README: the quickstart in a real JupyterLab, after a click on its best button.
 
 ``python docs/make_pictures.py`` writes docs/quickstart-light.png; ``--theme dark --folder .`` another one
-elsewhere. The picture has the top of the cell's output and its history with the controls; what stands between them
-is cut out, and the seam shows that.
+elsewhere. The picture has parts of the cell's output before and after the click; what stands between them is cut out,
+and seams show that.
 """
 # ruff: noqa: INP001 (a script)
 
@@ -10,79 +10,44 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import BrowserType, Locator, Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from tests.browser.conftest import CHROMIUM, Jupyter  # noqa: E402 (found from here on)
+
 QUICKSTART = HERE.parent / "example_notebooks" / "quickstart.ipynb"
 LAST_CELL = "optimize"
 BUTTON = "Quantize to int8"
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WIDTH, HEIGHT, SCALE = 1120, 1000, 1.25
-ROWS, SEAM = 4, 40
-"""Rows of the tree of modules to show, and pixels between the two parts."""
-PATIENCE_MS = 300_000
+HIGH = 4000
+"""A page on which the whole cell stands."""
+OFFERS, SEAM, MARGIN = 3, 40, 8
+"""Buttons of the panel to show; pixels between two parts, and about each."""
+PATIENCE_MS = 600_000
 REPORT = ".jp-JupyterOptimReport, .jupyter-optim-report"
+OVERVIEW = ".jp-JupyterOptimReport-overview"
 PANEL = ".jupyter-optim-panel"
-
-
-@contextmanager
-def jupyterlab(folder: Path, theme: str) -> Iterator[str]:
-    """A JupyterLab of its own that serves `folder`; yields its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    home = folder.with_name("home")
-    settings = home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension"
-    settings.mkdir(parents=True)
-    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": f"JupyterLab {theme.title()}"}))
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false"}))
-    options = [
-        f"--ServerApp.root_dir={folder}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-        "--IdentityProvider.token=", "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]  # fmt: skip
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
-    server = subprocess.Popen(
-        command, env={**environment, "HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        _wait(address, server)
-        yield address
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(30)
-
-
-def _wait(address: str, server: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 120
-    while server.poll() is None and time.monotonic() < until:
-        try:
-            urllib.request.urlopen(f"{address}/api", timeout=5).close()  # noqa: S310 (our own server)
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-        else:
-            return
-    sys.exit("JupyterLab did not start")
+STANDS_STILL = """async () => {
+  const cell = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].pop();
+  cell.scrollIntoView({block: 'start'});
+  let before = '';
+  for (let same = 0; same < 30;) {
+    await new Promise(requestAnimationFrame);
+    const {top, height} = cell.getBoundingClientRect();
+    same = before === `${top} ${height}` ? same + 1 : 0;
+    before = `${top} ${height}`;
+  }
+}"""
 
 
 def shortened(path: Path, last_cell: str) -> nbformat.NotebookNode:
@@ -96,41 +61,61 @@ def shortened(path: Path, last_cell: str) -> nbformat.NotebookNode:
     return notebook
 
 
-def run_and_press(page: Page, button: str) -> None:
-    """Run all cells, press `button`, and wait for its verdict."""
+def run(page: Page) -> None:
+    """Run all cells, until the buttons are there."""
     page.get_by_text("Python 3 (ipykernel)").locator("visible=true").first.wait_for()
     page.locator(".jp-Notebook .jp-Cell").first.click()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.locator(PANEL).wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.set_viewport_size({"width": WIDTH, "height": HIGH})
+
+
+def press(page: Page, button: str) -> None:
+    """Press `button`, and wait for its verdict and for the report that follows from it."""
     page.locator(f"{PANEL} button", has_text=button).first.click()
     page.wait_for_function(
         f"(() => {{const said = document.querySelector('{PANEL} [role=status]')?.innerText ?? '';"
         " return said.includes('kept.') || said.includes('left out')})()"
     )
+    page.locator(REPORT).last.get_by_role("img", name="What was tried").wait_for()
 
 
-def take(page: Page, path: Path) -> None:
-    """The cell from its code to the modules, and from the history to the way back."""
+def before(page: Page) -> Iterator[Image.Image]:
+    """The code with its marks, the report's charts and its modules, and what would help."""
+    report, panel = page.locator(REPORT).last, page.locator(PANEL)
+    cell = page.locator(".jp-Notebook .jp-CodeCell").last
+    yield shot(page, cell, report.locator(OVERVIEW))
+    yield shot(
+        page,
+        report.get_by_role("tablist"),
+        report.locator("[role=tabpanel] .jp-JupyterOptimReport-plot").first,
+    )
+    offers = panel.locator("button:enabled", has_text="predicted")
+    yield shot(page, offers.first, panel.get_by_text("Risk:").nth(OFFERS - 1))
+
+
+def after(page: Page, button: str) -> Iterator[Image.Image]:
+    """What came of a press, and the report that follows the model."""
+    report, panel = page.locator(REPORT).last, page.locator(PANEL)
+    yield shot(page, panel.locator("button", has_text=button).first, panel.get_by_role("button", name="Undo"))
+    yield shot(page, report.locator(".jp-JupyterOptimReport-head"), report.locator(OVERVIEW))
+
+
+def shot(page: Page, first: Locator, last: Locator) -> Image.Image:
+    """The last cell from the top of one of its parts to the end of another."""
     page.keyboard.press("Escape")
     page.mouse.move(0, 0)
-    page.set_viewport_size({"width": WIDTH, "height": 4000})  # so that the whole cell is on the page
-    page.wait_for_timeout(2000)
-    page.locator(".jp-Notebook .jp-CodeCell").last.evaluate("node => node.scrollIntoView({block: 'start'})")
-    page.wait_for_timeout(1000)
-    cell = page.locator(".jp-Notebook .jp-CodeCell").last.bounding_box()
-    report = page.locator(REPORT).last
-    ends = report.locator("[role=treegrid] tbody tr").nth(ROWS).bounding_box()
-    history = report.locator("h4", has_text="History").bounding_box()
-    undo = page.locator(f"{PANEL} button", has_text="Undo").bounding_box()
-    if cell is None or ends is None or history is None or undo is None:
-        sys.exit("the report does not look as this script expects it: see `take`")
-    parts = [(cell["y"], ends["y"]), (history["y"] - 8, undo["y"] + undo["height"] + 12)]
-    shots = [
-        page.screenshot(clip={"x": cell["x"], "y": top, "width": cell["width"], "height": bottom - top})
-        for top, bottom in parts
-    ]
-    joined([Image.open(io.BytesIO(shot)).convert("RGB") for shot in shots]).save(path, optimize=True)
+    page.evaluate(STANDS_STILL)
+    cell, top, end = (
+        each.bounding_box() for each in (page.locator(".jp-Notebook .jp-CodeCell").last, first, last)
+    )
+    if cell is None or top is None or end is None:
+        sys.exit("the report does not look as this script expects it: see `before` and `after`")
+    y = top["y"] - MARGIN
+    clip = {"x": cell["x"], "y": y, "width": cell["width"], "height": end["y"] + end["height"] + MARGIN - y}
+    return Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")  # type: ignore[arg-type]
 
 
 def joined(shots: list[Image.Image]) -> Image.Image:
@@ -156,19 +141,33 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=HERE, help="where to (default: docs/)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "notebooks"
+        folder, home = Path(place) / "notebooks", Path(place) / "home"
         folder.mkdir()
         nbformat.write(shortened(QUICKSTART, LAST_CELL), folder / QUICKSTART.name)
-        with jupyterlab(folder, given.theme) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
-            view = {"width": WIDTH, "height": HEIGHT}
-            page = browser.new_page(viewport=view, device_scale_factor=SCALE)  # type: ignore[arg-type]
-            page.set_default_timeout(PATIENCE_MS)
-            page.goto(f"{address}/lab/tree/{QUICKSTART.name}?reset")
-            page.get_by_role("tab", name="File Browser").first.click()
-            run_and_press(page, BUTTON)
-            take(page, given.folder / f"quickstart-{given.theme}.png")
-            browser.close()
+        server = Jupyter(folder, home)
+        server.set_theme(f"JupyterLab {given.theme.title()}")
+        try:
+            server.wait()
+            with sync_playwright() as playwright:
+                shots = taken(playwright.chromium, f"{server.address}/lab/tree/{QUICKSTART.name}?reset")
+        finally:
+            server.stop()
+    joined(shots).save(given.folder / f"quickstart-{given.theme}.png", optimize=True)
+
+
+def taken(chromium: BrowserType, address: str) -> list[Image.Image]:
+    """The parts of the picture."""
+    browser = chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE)
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    page.get_by_role("tab", name="File Browser").first.click()
+    run(page)
+    shots = list(before(page))
+    press(page, BUTTON)
+    shots += after(page, BUTTON)
+    browser.close()
+    return shots
 
 
 if __name__ == "__main__":

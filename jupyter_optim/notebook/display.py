@@ -22,6 +22,9 @@ _CARD = (
     "border: 1px solid var(--jp-border-color2, #bdbdbd); border-left-width: 4px; padding: 8px 12px; "
     "max-width: 80ch; color: var(--jp-ui-font-color1, inherit)"
 )
+CONTROLS = "jupyter_optim_controls"
+"""In what is sent beside an update of a report and saved nowhere: which controls it belongs to."""
+
 _PAUSE_S = 0.2
 
 
@@ -78,9 +81,15 @@ class Output:
         if self._shown and not self.in_terminal:
             self._publish({"text/plain": "", "text/html": ""})
 
-    def report(self, report: Report, baseline: Report | None = None) -> None:
-        """Show the report, or replace the one that is shown."""
-        self._publish(to_bundle(report, baseline))
+    def report(self, report: Report, baseline: Report | None = None, controls: str | None = None) -> None:
+        """Show the report, or replace the one that is shown.
+
+        Args:
+            report: what to show.
+            baseline: the report of the model as it was at first.
+            controls: id of the widget below it, by which a page that was loaded anew finds the report.
+        """
+        self._publish(to_bundle(report, baseline), {} if controls is None else {CONTROLS: controls})
 
     def widget(self, widget: Any) -> None:
         """Show a widget in the place of what is shown."""
@@ -102,11 +111,11 @@ class Output:
         """Say how to go on by code, where there are no buttons."""
         print(f"To change the model: {BY_CODE.format(technique=technique)}")  # noqa: T201 (a terminal)
 
-    def _publish(self, data: dict[str, Any]) -> None:
+    def _publish(self, data: dict[str, Any], also: dict[str, str] | None = None) -> None:
         update = self._shown and not self.in_terminal
         self._shown = True
         self._shell.display_pub.publish(
-            data=data, metadata={}, transient={"display_id": self._id}, update=update
+            data=data, metadata={}, transient={"display_id": self._id, **(also or {})}, update=update
         )
 
 

@@ -233,7 +233,7 @@ class Panel:
         changed = not _same(_state(session), self._seen)
         self.refresh()
         if changed and self._output is not None:
-            self._output.report(session.report, session.baseline)
+            self._output.report(session.report, session.baseline, controls=self._root.model_id)
 
     def _watch_cells(self) -> None:
         """Follow changes that a cell makes by code, ``session.undo()`` say."""

@@ -23,6 +23,7 @@ from tests.kernels import as_for_users
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _TREE = Path(__file__).parents[2]
+_AXE = _TREE / "labextension/node_modules/axe-core/axe.min.js"
 PATIENCE_MS = 180_000
 """For what a loaded machine may take its time with: a kernel that imports torch, a technique on trial."""
 
@@ -169,7 +170,10 @@ def chromium() -> Iterator:
 
 @pytest.fixture
 def open_page(request) -> Iterator:
-    """Open a notebook at a width and in a theme; pictures go to $JUPYTER_OPTIM_SCREENSHOTS, if that is set."""
+    """Open a notebook at a width and in a theme; `complaints` of the page collects what its console says is wrong.
+
+    Pictures go to $JUPYTER_OPTIM_SCREENSHOTS, if that is set.
+    """
     contexts = []
 
     def opened(server: Jupyter, path: str, *, width: int = 1400, theme: str = "JupyterLab Light"):
@@ -178,6 +182,9 @@ def open_page(request) -> Iterator:
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
+        page.complaints = []
+        page.on("console", lambda said: page.complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.goto(f"{server.address}/{path}")
         page.keep_picture = lambda name: _keep_picture(page, f"{request.node.name}-{name}")
         return page
@@ -185,6 +192,24 @@ def open_page(request) -> Iterator:
     yield opened
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def serious_faults():
+    """A function of a page and a selector: what axe-core finds there that would keep somebody out, and why and where."""
+    assert _AXE.is_file(), "run `jlpm install` in labextension/"
+
+    def found(page, selector: str) -> list[tuple[str, str, list[str]]]:
+        if page.evaluate("typeof axe") == "undefined":
+            page.add_script_tag(path=_AXE)
+        result = page.evaluate("selector => axe.run(selector, {resultTypes: ['violations']})", selector)
+        return [
+            (each["id"], each["help"], [node["html"][:120] for node in each["nodes"][:3]])
+            for each in result["violations"]
+            if each["impact"] in ("serious", "critical")
+        ]
+
+    return found
 
 
 def _keep_picture(page, name: str) -> None:

@@ -47,8 +47,6 @@ def _until_live(page) -> None:
 def test_the_panel_follows_the_kernel_through_a_busy_time_and_a_restart(jupyter, open_page, width, theme):
     jupyter.write(f"hardware-{width}.ipynb", [BUSY, "1"])
     page = open_page(jupyter, f"lab/tree/hardware-{width}.ipynb?reset", width=width, theme=theme)
-    complaints = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     _open(page)
     if width < 1000:
         page.get_by_role("tab", name="File Browser").first.click()
@@ -74,7 +72,7 @@ def test_the_panel_follows_the_kernel_through_a_busy_time_and_a_restart(jupyter,
     page.keep_picture("3-restarted")
     # nothing sticks out
     assert _panel(page).evaluate("node => node.scrollWidth - node.clientWidth") <= 0
-    assert complaints == []
+    assert page.complaints == []
 
 
 def _show(page) -> None:

@@ -6,6 +6,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from jupyter_optim.report import MIME_TYPE
+
 pytestmark = pytest.mark.browser
 
 MODEL = """\
@@ -158,6 +160,33 @@ def test_marks_follow_what_is_done_to_the_cell(open_measured):
     page.get_by_role("menuitem", name="Clear Outputs of All Cells", exact=True).click()
     page.locator(f"{CELL} {LINE}").first.wait_for(state="detached")
     assert not page.locator(f"{CELL} {GUTTER}").count()
+
+
+def test_broken_reports_take_no_marks_from_others(reader, measured, open_page):
+    # GIVEN a notebook in which reports of other cells are none, of another version, or of lines that are nowhere
+    notebook = nbformat.read(measured, as_version=4)
+    output = next(each for each in notebook.cells[1].outputs if MIME_TYPE in each.get("data", {}))
+    report = output["data"][MIME_TYPE]
+    nowhere = [{**line, "lineno": number} for line in report["lines"] for number in (-1, 0, 10**9)]
+    elsewhere = [{**line, "source": "cell [-1]", "share": 10**300} for line in report["lines"]]
+    broken = ["no report", {}, {**report, "schema_version": 99}, {**report, "lines": [None]}]
+    odd = [{**report, "lines": nowhere + elsewhere}, {**report, "lines": nowhere, "cell": None}]
+    notebook.cells += [
+        nbformat.v4.new_code_cell(
+            "other(images)", outputs=[nbformat.v4.new_output("display_data", {MIME_TYPE: each})]
+        )
+        for each in broken + odd
+    ]
+    nbformat.write(notebook, reader.folder / "broken.ipynb")
+    # WHEN it is opened
+    page = open_page(reader, "lab/tree/broken.ipynb?reset")
+    page.get_by_role("dialog").get_by_role("button", name="No Kernel").click()
+    # THEN the good report's marks are there with their details, and no others
+    _marked(page, CALL).wait_for()
+    _marked(page, CALLED).hover()
+    page.get_by_role("tooltip").filter(has_text="In the run of cell [2]").wait_for()
+    assert _marked(page, "other(images)").count() == 0
+    assert page.complaints == []
 
 
 def test_notebook_7_shows_the_marks(open_measured):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from jupyter_optim.notebook.display import Output
+from tests.render import samples
 
 
 class Shell:
@@ -40,3 +41,17 @@ def test_a_card_tells_which_file_it_was_and_not_whose():
 def test_a_card_keeps_paths_for_who_wants_them():
     shown, folder = _card(with_paths=True)
     assert f"{folder}/x/net.pt cannot be read." in shown
+
+
+def test_an_update_tells_whose_it_is_in_what_is_saved_nowhere():
+    shell = Shell()
+    said = []
+    shell.publish = lambda data, metadata, transient, update: said.append((metadata, transient, update))
+    output = Output(shell)
+    output.report(samples.bert())
+    output.report(samples.bert_after(), samples.bert(), controls="the widget")
+    (_, first, _), (metadata, second, update) = said
+    assert "jupyter_optim_controls" not in first
+    assert second == {**first, "jupyter_optim_controls": "the widget"}
+    assert update
+    assert metadata == {}

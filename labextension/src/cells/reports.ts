@@ -3,7 +3,8 @@ import type { ICellModel, ICodeCellModel } from '@jupyterlab/cells';
 import { readingOf } from '../report/reading.js';
 import type { Report } from '../report/schema.js';
 
-const BUNDLES = ['display_data', 'execute_result', 'update_display_data'];
+/** Kinds of outputs that hold data by MIME type. */
+export const BUNDLES = ['display_data', 'execute_result', 'update_display_data'];
 
 /** The report in a code cell's outputs, the last one if there are several; null if there is none that can be read. */
 export function reportOf({ outputs }: ICodeCellModel): Report | null {

@@ -3,6 +3,8 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { PanelLayout, Widget } from '@lumino/widgets';
 
+import { hasHtml } from './reading.js';
+
 const HTML = 'text/html';
 
 /**
@@ -31,7 +33,7 @@ export class Fold extends Widget {
   draw(model: IRenderMime.IMimeModel): void {
     this._model = model;
     this._drawn = false;
-    this.setHidden(!(HTML in model.data));
+    this.setHidden(!hasHtml(model));
     void this._drawIfOpen();
   }
 

@@ -162,10 +162,18 @@ function factor(value: number): string {
   return amount < 9.95 ? value.toFixed(1) : grouped(value, 0);
 }
 
+/** A formatter for each number of decimals: making one takes longer than writing a hundred numbers with it. */
+const WRITERS = new Map<number, Intl.NumberFormat>();
+
 // not the reader's locale: the html and the text of the same report use these separators too
 function grouped(value: number, decimals: number): string {
-  return value.toLocaleString('en-US', {
-    minimumFractionDigits: decimals,
-    maximumFractionDigits: decimals
-  });
+  let writer = WRITERS.get(decimals);
+  if (writer === undefined) {
+    writer = new Intl.NumberFormat('en-US', {
+      minimumFractionDigits: decimals,
+      maximumFractionDigits: decimals
+    });
+    WRITERS.set(decimals, writer);
+  }
+  return writer.format(value);
 }

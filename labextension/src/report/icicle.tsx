@@ -11,6 +11,8 @@ import { moduleName } from './names.js';
 
 const ROW = 24;
 const LEAST = 1.5;
+/** Tiles stand side by side: a letter too many runs into the next. */
+const LETTER = 7.4;
 
 interface IProps {
   readonly root: IModuleNode;
@@ -131,7 +133,7 @@ function Tiles({
           >
             <rect x={tile.x} y={tile.level * ROW} width={Math.max(1, tile.width - 1)} height={ROW - 1} />
             <text x={tile.x + 5} y={tile.level * ROW + 16}>
-              {fitted(row === null || tile.width < 160 ? name : `${name} (${format.share(share)})`, tile.width - 8)}
+              {fitted(row === null || tile.width < 160 ? name : `${name} (${format.share(share)})`, tile.width - 8, LETTER)}
             </text>
           </g>
         );

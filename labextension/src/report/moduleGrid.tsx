@@ -26,7 +26,7 @@ export function ModuleGrid({ root, series, trans }: IProps): React.ReactElement 
   const rows = React.useMemo(() => visibleRows(root, expanded), [root, expanded]);
   const [current, setCurrent] = React.useState('');
   const at = Math.max(0, rows.findIndex(row => row.node.path === current));
-  const { ref, first, end, onScroll, reveal } = useWindow(rows.length, ROW, BOX);
+  const { ref, first, end, onScroll, aside, reveal } = useWindow(rows.length, ROW, BOX);
   const moved = React.useRef(false);
   React.useLayoutEffect(() => {
     if (moved.current) {
@@ -72,6 +72,7 @@ export function ModuleGrid({ root, series, trans }: IProps): React.ReactElement 
       <div
         ref={ref}
         className="jp-JupyterOptimReport-box jp-JupyterOptimReport-rows"
+      data-aside={aside}
         style={{ maxHeight: BOX }}
         onScroll={onScroll}
       >
@@ -219,7 +220,7 @@ const Row = React.memo(function Row({
       <td role="gridcell" className={NUMBER}>
         {own === null ? NOTHING : format.count(own.calls)}
       </td>
-      <td role="gridcell" title={own?.class_name}>
+      <td role="gridcell" className="jp-JupyterOptimReport-cut" title={own?.class_name}>
         {own?.class_name ?? NOTHING}
       </td>
       <td role="gridcell" className={NUMBER}>

@@ -90,7 +90,7 @@ function Rows({
   readonly onSort: (column: OpColumn) => void;
   readonly trans: TranslationBundle;
 }): React.ReactElement {
-  const { ref, first, end, onScroll, reveal } = useWindow(rows.length, ROW, BOX);
+  const { ref, first, end, onScroll, aside, reveal } = useWindow(rows.length, ROW, BOX);
   // another order or another filter begins at its top
   React.useLayoutEffect(() => reveal(0), [rows, reveal]);
   const width = columns.reduce((sum, column) => sum + column.width, 0);
@@ -98,6 +98,7 @@ function Rows({
     <div
       ref={ref}
       className="jp-JupyterOptimReport-box jp-JupyterOptimReport-rows"
+      data-aside={aside}
       style={{ maxHeight: BOX }}
       tabIndex={0}
       role="region"
@@ -179,8 +180,14 @@ const Row = React.memo(function Row({
         ) : (
           <td
             key={column.column}
-            className={column.right === true ? 'jp-JupyterOptimReport-right' : undefined}
-            title={TITLED.has(column.column) ? String(row[column.column] ?? '') : undefined}
+            className={
+              column.right === true
+                ? 'jp-JupyterOptimReport-right'
+                : CUT.has(column.column)
+                  ? 'jp-JupyterOptimReport-cut'
+                  : undefined
+            }
+            title={CUT.has(column.column) ? String(row[column.column] ?? '') : undefined}
           >
             {column.cell(row)}
           </td>
@@ -191,7 +198,7 @@ const Row = React.memo(function Row({
 });
 
 /** Columns whose text may not fit. */
-const TITLED: ReadonlySet<OpColumn> = new Set(['module', 'line']);
+const CUT: ReadonlySet<OpColumn> = new Set(['module', 'line', 'dtype', 'device']);
 
 /** In place of the rows above or below those that are drawn. */
 function Gap({ rows }: { readonly rows: number }): React.ReactElement | null {

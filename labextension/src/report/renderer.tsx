@@ -12,6 +12,7 @@ import type { Reading } from './guard.js';
 import { readingOf } from './reading.js';
 import { MIME_TYPE, SCHEMA_VERSION } from './schema.js';
 import type { Report } from './schema.js';
+import { Stay } from './stay.js';
 import { ReportView } from './view.js';
 
 const FALLBACKS = ['text/html', 'text/plain'];
@@ -129,7 +130,9 @@ class View extends ReactWidget {
     return (
       this._report && (
         <Boundary onFailure={this._onFailure}>
-          <ReportView report={this._report} trans={this._trans} />
+          <Stay>
+            <ReportView report={this._report} trans={this._trans} />
+          </Stay>
         </Boundary>
       )
     );

@@ -23,8 +23,8 @@ import { Tabs } from './tabs.js';
 import type { ITab } from './tabs.js';
 import { TimeBars } from './timeBars.js';
 
-/** What the parts in tabs take on a page, more or less. */
-const TABS_HEIGHT = 500;
+/** What the parts below the charts take on a page, more or less. */
+const REST_HEIGHT = 1000;
 
 interface IProps {
   readonly report: Report;
@@ -43,15 +43,19 @@ export function ReportView({ report, trans }: IProps): React.ReactElement {
         <TimeBars report={report} trans={trans} />
         <Speedups report={report} trans={trans} />
       </div>
-      <Findings findings={report.findings} trans={trans} />
-      <Lines report={report} trans={trans} />
-      <Unseen report={report} trans={trans} />
-      <Later height={TABS_HEIGHT}>
-        {() => <Tabs label={trans.__('Details of the report')} tabs={tabs(report, trans)} />}
+      <Later height={REST_HEIGHT}>
+        {() => (
+          <>
+            <Findings findings={report.findings} trans={trans} />
+            <Lines report={report} trans={trans} />
+            <Unseen report={report} trans={trans} />
+            <Tabs label={trans.__('Details of the report')} tabs={tabs(report, trans)} />
+            <Recommendations recommendations={report.recommendations} trans={trans} />
+            <History history={report.history} trans={trans} />
+            <Conditions report={report} trans={trans} />
+          </>
+        )}
       </Later>
-      <Recommendations recommendations={report.recommendations} trans={trans} />
-      <History history={report.history} trans={trans} />
-      <Conditions report={report} trans={trans} />
     </div>
   );
 }

@@ -8,6 +8,8 @@ export interface IWindow {
   readonly first: number;
   readonly end: number;
   readonly onScroll: () => void;
+  /** Whether columns are scrolled away: the first one stands still then, which costs time in each frame. */
+  readonly aside: boolean;
   /** Bring a row into view. */
   readonly reveal: (row: number) => void;
 }
@@ -16,10 +18,12 @@ export interface IWindow {
 export function useWindow(count: number, rowHeight: number, boxHeight: number): IWindow {
   const ref = React.useRef<HTMLDivElement>(null);
   const [top, setTop] = React.useState(0);
+  const [aside, setAside] = React.useState(false);
   const seen = Math.ceil(boxHeight / rowHeight);
   const first = Math.max(0, Math.min(top, count - seen) - BEYOND);
   const onScroll = React.useCallback(() => {
     const scrolled = Math.floor((ref.current?.scrollTop ?? 0) / rowHeight);
+    setAside((ref.current?.scrollLeft ?? 0) > 0);
     // in steps, so that not every pixel draws anew
     setTop(before => (Math.abs(scrolled - before) >= BEYOND / 2 || scrolled === 0 ? scrolled : before));
   }, [rowHeight]);
@@ -49,5 +53,5 @@ export function useWindow(count: number, rowHeight: number, boxHeight: number): 
     },
     [rowHeight, boxHeight, onScroll]
   );
-  return { ref, first, end: Math.min(count, first + seen + 3 * BEYOND), onScroll, reveal };
+  return { ref, first, end: Math.min(count, first + seen + 3 * BEYOND), onScroll, aside, reveal };
 }
