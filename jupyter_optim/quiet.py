@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import re
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 _TALKATIVE = (
@@ -52,6 +55,40 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+_ERRORS_ONLY = 2
+"""As `TORCH_CPP_LOG_LEVEL=ERROR` has it."""
+
+
+def core_quiet() -> Callable[[], None]:
+    """Have torch's C++ core log errors only; returns how to have it as before.
+
+    While memory is recorded, the core warns on stderr of each thousandth block that is older than the recording. It reads
+    `TORCH_CPP_LOG_LEVEL` once, as it is loaded, which a notebook has mostly done by then: so its variable is set, where
+    its library has it.
+    """
+    level = _core_log_level()
+    if level is None or level.value >= _ERRORS_ONLY:
+        return lambda: None
+    before, level.value = level.value, _ERRORS_ONLY
+
+    def restore() -> None:
+        level.value = before
+
+    return restore
+
+
+def _core_log_level() -> ctypes.c_int | None:
+    torch = sys.modules.get("torch")
+    name = {"win32": "c10.dll", "darwin": "libc10.dylib"}.get(sys.platform, "libc10.so")
+    path = Path(torch.__file__).parent / "lib" / name if torch is not None and torch.__file__ else None
+    if path is None or not path.is_file():
+        return None
+    try:
+        return ctypes.c_int.in_dll(ctypes.CDLL(str(path)), "FLAGS_caffe2_log_level")
+    except (OSError, ValueError):  # a build of torch without it
+        return None
 
 
 @contextmanager

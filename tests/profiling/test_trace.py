@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import gzip
 import json
+import os
+import subprocess
+import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 import torch
 from torch import nn
 
+from jupyter_optim import quiet
 from jupyter_optim.errors import InvalidReport
 from jupyter_optim.profiling.ops.attribute import attribute
 from jupyter_optim.profiling.ops.op_table import by_name
@@ -262,3 +266,45 @@ def test_a_gpus_recording_is_written_before_the_next_one_begins(
     del first
     gc.collect()
     assert not path.parent.exists()
+
+
+_OLD_BLOCKS = """
+import torch
+
+from jupyter_optim.profiling.trace.record import Recorder
+
+def record():
+    recorder = Recorder(memory=True)
+    old = torch.ones(4000)
+    recorder.start()
+    del old
+    recorder.stop()
+
+if {ours}:
+    record()
+else:
+    old = torch.ones(4000)
+    with torch.autograd.profiler.profile(use_kineto=True, profile_memory=True):
+        del old
+"""
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_recording_is_silent_of_memory_that_is_older(ours: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _OLD_BLOCKS.format(ours=ours)], env={**os.environ, "KINETO_LOG_LEVEL": "99"},
+        capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    # torch itself warns of it: else this test would say nothing
+    assert ("allocated before the profiling started" in done.stderr) is not ours
+
+
+def test_a_recording_leaves_the_log_level_of_torchs_core() -> None:
+    level = quiet._core_log_level()
+    assert level is not None
+    before = level.value
+    recorder = Recorder(memory=True)
+    recorder.start()
+    assert level.value >= 2
+    recorder.stop()
+    assert level.value == before

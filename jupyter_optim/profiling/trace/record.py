@@ -15,6 +15,7 @@ import torch
 from jupyter_optim.profiling.trace.columns import Columns
 from jupyter_optim.profiling.trace.reader import read
 from jupyter_optim.profiling.trace.tensorboard import for_viewers, leave_trace
+from jupyter_optim.quiet import core_quiet
 
 
 class Recorder:
@@ -33,6 +34,7 @@ class Recorder:
         self._profiler: Any = profile(use_kineto=True, use_cpu=True, use_device=self._device, profile_memory=memory,
                                       record_shapes=shapes)  # fmt: skip
         self._running = False
+        self._restore_log: Callable[[], None] = lambda: None
         self._saved: Path | None = None
 
     @staticmethod
@@ -51,6 +53,7 @@ class Recorder:
         before = _unread()
         if before is not None and before.spoilt_by_another:
             before.save()
+        self._restore_log = core_quiet()
         self._profiler.__enter__()
         self._running = True
 
@@ -58,7 +61,10 @@ class Recorder:
         """End the recording; again does nothing. Must be called in the thread that started it."""
         if self._running:
             self._running = False
-            self._profiler.__exit__(None, None, None)
+            try:
+                self._profiler.__exit__(None, None, None)
+            finally:
+                self._restore_log()
             _last[:] = [weakref.ref(self)]
 
     @property
