@@ -301,7 +301,7 @@ def test_a_vision_transformer_does_not_talk_of_losses(caplog: pytest.LogCaptureF
         assert not caplog.records
         # it does so where an attribute is read: else this test would say nothing
         logging.Logger.warning_once.cache_clear()
-        assert ViTForImageClassification(config).loss_function is not None
+        assert ViTForImageClassification(config).vit.loss_function is not None
         assert "loss_type" in caplog.text
     finally:
         logger.removeHandler(caplog.handler)
