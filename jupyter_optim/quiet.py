@@ -12,9 +12,11 @@ from typing import Any
 _TALKATIVE = (
     "torchao", "torchao.kernel.intmm", "torch.utils._pytree", "torch._dynamo", "torch._inductor", "torch.onnx", "onnxscript",
     "onnxscript.optimizer._constant_folding", "onnx_ir", "torch_tensorrt", "torch_tensorrt [TensorRT Conversion Context]",
+    "transformers.modeling_utils",
 )  # fmt: skip
 """torchao's import logs "Failed to load ..." for GPU libraries and a deprecation of torch's; dynamo logs its limits; the
-export to ONNX what it could not simplify; torch_tensorrt each step."""
+export to ONNX what it could not simplify; torch_tensorrt each step; transformers' models that an attribute of theirs was
+read, which tracing does."""
 
 
 _OTHERS = re.compile(r"(?!jupyter_optim)")

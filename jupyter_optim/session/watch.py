@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +64,8 @@ class Watch:
         self._called: float | None = None
         """When the first call of a model ended."""
         self._run_s = 0.0
+        self._ours_s = 0.0
+        """What of the cell's run was ours."""
 
     def __enter__(self) -> Self:
         # a profiler of the cell's own would get in the way of ours
@@ -89,8 +92,11 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._run_s = time.perf_counter() - self._began
+        ours_s = self._ours_s
+        self._run_s = time.perf_counter() - self._began - ours_s
         self._stack.__exit__(kind, error, trace)
+        if self._capture.run_ms is not None:
+            self._capture.run_ms -= ours_s * 1e3
 
     def line_ended(self) -> None:
         """The line that runs has done its work: what follows belongs to none."""
@@ -107,13 +113,23 @@ class Watch:
             self._lines.stop()
         if self._watching_calls:
             self._watching_calls = False
-            self._recorders[-1].stop()
-            self._ranges.__exit__(None, None, None)
+            with self._not_the_cells():
+                self._recorders[-1].stop()
+                self._ranges.__exit__(None, None, None)
+
+    @contextmanager
+    def _not_the_cells(self) -> Iterator[None]:
+        """What is done within the cell's run, and is no work of the cell: to end a recording takes up to seconds."""
+        began = time.perf_counter()
+        with nullcontext() if self._sampler is None else self._sampler.paused():
+            yield
+        self._ours_s += time.perf_counter() - began
 
     def _lines_ended(self) -> None:
         """What is recorded before the first call can grow without end: go on when that begins."""
         if self._watching_calls and not self._capture.roots and not self._capture.calling:
-            self._recorders[-1].stop()
+            with self._not_the_cells():
+                self._recorders[-1].stop()
             self._ranges.on_open = self._record
 
     def _after_call(self, root: Root) -> None:

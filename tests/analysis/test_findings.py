@@ -30,11 +30,15 @@ def unseen_work(report: Report) -> Finding | None:
 
 
 @pytest.mark.parametrize("name", list(all_samples()))
-def test_those_with_the_largest_share_come_first(name: str) -> None:
-    shares = [finding.share for finding in find(all_samples()[name])]
-    known = [share for share in shares if share is not None]
-    assert known == sorted(known, reverse=True)
-    assert shares == known + [None] * (len(shares) - len(known))
+def test_the_grave_ones_come_first_and_then_those_with_the_largest_share(name: str) -> None:
+    found = find(all_samples()[name])
+    grave = [finding for finding in found if finding.severity == "high"]
+    assert list(found[: len(grave)]) == grave
+    for those in (grave, found[len(grave) :]):
+        shares = [finding.share for finding in those]
+        known = [share for share in shares if share is not None]
+        assert known == sorted(known, reverse=True)
+        assert shares == known + [None] * (len(shares) - len(known))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from torch import nn
 from jupyter_optim.errors import InvalidReport
 from jupyter_optim.profiling.ops.attribute import attribute
 from jupyter_optim.profiling.ops.op_table import by_name
+from jupyter_optim.profiling.trace import cpp_log
 from jupyter_optim.profiling.trace.annotate import ModuleRanges
 from jupyter_optim.profiling.trace.columns import MemoryEvents, nesting
 from jupyter_optim.profiling.trace.reader import read
@@ -281,3 +282,14 @@ def warnings_again(capfd: pytest.CaptureFixture[str]) -> bool:
     with torch.autograd.profiler.profile(use_kineto=True, profile_memory=True):
         from_before.clear()
     return "unknown size" in capfd.readouterr().err
+
+
+def test_a_recording_leaves_the_log_level_of_torchs_core() -> None:
+    level = cpp_log._level()
+    assert level is not None
+    before = level.value
+    recorder = Recorder(memory=True)
+    recorder.start()
+    assert level.value >= 2
+    recorder.stop()
+    assert level.value == before

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import linecache
 import textwrap
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset
 
 from jupyter_optim.profiling.lines.user_code import Cell
+from jupyter_optim.profiling.trace.record import Recorder
 from jupyter_optim.report import Phase, Report, Training
 from jupyter_optim.session import watch
 from tests.zoo.timings import short_timings
@@ -267,3 +270,28 @@ def test_a_cell_that_prepares_for_long_is_still_a_training() -> None:
     assert report.training.steps == 4
     assert "no line was traced" in report.training.reason
     assert phases_of(report.training)["backward"].top_modules[0].name == ""
+
+
+def test_the_end_of_a_recording_counts_for_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken_s: list[float] = []
+    stop = Recorder.stop
+
+    def slow(recorder: Recorder) -> None:
+        if recorder.running:
+            began = time.perf_counter()
+            time.sleep(2.0)  # what reading a large recording takes
+            stop(recorder)
+            taken_s.append(time.perf_counter() - began)
+
+    monkeypatch.setattr(Recorder, "stop", slow)
+    monkeypatch.setattr(importlib.import_module("jupyter_optim.session.watch"), "_RECORDED_S", 0.0)
+    model, began = nn.Sequential(nn.Linear(8, 8)), time.perf_counter()
+    with short_timings():
+        report = trained(LOOP, model=model, x=torch.randn(4, 8))
+    whole_s = time.perf_counter() - began
+    within = max(line.ms for line in report.lines)
+    # the first recording ends in the middle of the cell
+    assert taken_s[0] > 2
+    assert report.workload.cell_ms < 1e3 * (whole_s - 2)
+    assert within <= report.workload.cell_ms * 1.01
+    assert within < 2000

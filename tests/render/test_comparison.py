@@ -7,6 +7,7 @@ from functools import cache
 
 import msgspec
 import pytest
+from IPython.lib.pretty import pretty
 from PIL import Image
 
 from jupyter_optim.analysis.compare import Comparison, compare
@@ -170,6 +171,8 @@ def test_the_picture_is_told_in_words_and_a_missing_one_explained():
 def test_a_comparison_shows_itself():
     found = pair("bert", "bert_after")
     assert str(found) == comparison_text(found)
+    # what a notebook saves as the plain text of a cell's last value
+    assert pretty(found) == str(found)
     tags = Reading(found._repr_html_()).tags
     assert tags.count("img") == 1
     assert "img" not in Reading(comparison_html(found, figure=False)).tags

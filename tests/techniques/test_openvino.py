@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 import subprocess
 import sys
 import warnings
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from transformers import ViTConfig, ViTForImageClassification
 
 import jupyter_optim as jo
 from jupyter_optim.progress import Progress
@@ -282,6 +284,27 @@ def test_the_report_names_the_engine_and_claims_no_work_that_it_cannot_see() -> 
     assert most.flops is None
     assert report.flops.total is None
     assert "have no formula" in report.flops.reason
+
+
+def test_a_vision_transformer_does_not_talk_of_losses(caplog: pytest.LogCaptureFixture) -> None:
+    config = ViTConfig(
+        image_size=8, patch_size=4, num_channels=1, num_labels=2, hidden_size=32, num_hidden_layers=1,
+        num_attention_heads=1, intermediate_size=32,
+    )  # fmt: skip
+    model, images = ViTForImageClassification(config).eval(), torch.randn(2, 1, 8, 8)
+    logger = logging.getLogger("transformers.modeling_utils")
+    caplog.set_level(logging.WARNING, logger=logger.name)
+    logging.Logger.warning_once.cache_clear()  # what was said once is not said again
+    logger.addHandler(caplog.handler)  # that of transformers does not propagate
+    try:
+        on_openvino(model, images, precision="f32")
+        assert not caplog.records
+        # it does so where an attribute is read: else this test would say nothing
+        logging.Logger.warning_once.cache_clear()
+        assert ViTForImageClassification(config).vit.loss_function is not None
+        assert "loss_type" in caplog.text
+    finally:
+        logger.removeHandler(caplog.handler)
 
 
 def test_nothing_is_written_into_the_cell(capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ Conventions as in a report: times are milliseconds (`_ms`), sizes bytes (`_bytes
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -151,6 +151,9 @@ class Comparison(_Data, frozen=True, kw_only=True):
         from jupyter_optim.render import comparison_text  # noqa: PLC0415 (render stands above)
 
         return comparison_text(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
 
     def _repr_html_(self) -> str:
         from jupyter_optim.render import comparison_html  # noqa: PLC0415 (render stands above)

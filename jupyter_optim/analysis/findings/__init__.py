@@ -24,6 +24,6 @@ _THEMES = (bottlenecks, gpu, compiled, training, unseen, memory, machine, mode, 
 
 
 def find(report: Report) -> tuple[Finding, ...]:
-    """All findings of a report, those with the largest share first; matters of hygiene come last."""
+    """All findings of a report: the grave ones first, then by share; matters of hygiene come last."""
     found = [finding for theme in _THEMES for rule in theme.RULES for finding in rule(report)]
-    return tuple(sorted(found, key=lambda finding: -(finding.share or 0.0)))
+    return tuple(sorted(found, key=lambda finding: (finding.severity != "high", -(finding.share or 0.0))))

@@ -10,6 +10,7 @@ from jupyter_optim.report import Finding, Phase, PhaseName, Report, Training
 
 _WAITING = 0.2
 _MANY_OPS = 50
+_FUSED = "aten::_fused_"
 
 
 def waiting_for_data(report: Report) -> Iterator[Finding]:
@@ -32,6 +33,8 @@ def many_optimizer_ops(report: Report) -> Iterator[Finding]:
     phase = _phase(training, "optimizer")
     if training is None or phase is None or phase.share < HOT or (phase.ops or 0) < _MANY_OPS:
         return
+    if any(part.name.startswith(_FUSED) for part in phase.top_ops):
+        return  # what is left are the counters of its steps
     yield remark(
         "optimizer-ops", f"The optimizer runs {phase.ops:.0f} small ops in each step",
         f"They take {phase.share:.0%} of a step, {duration(phase.ms)}. Most of torch's optimizers do the same in "

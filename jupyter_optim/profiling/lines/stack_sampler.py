@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -43,6 +44,8 @@ class StackSampler:
         self.samples = 0
         self._code = code
         self._ready = ready
+        self._paused = False
+        self._resumed_ns = 0
         self._thread_id = 0
         self._outer: set[FrameType] = set()
         self._ended = threading.Event()
@@ -64,13 +67,24 @@ class StackSampler:
             self._thread.join()
         self._outer.clear()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What the thread does meanwhile is not the user's, and counts for no line."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._resumed_ns = time.perf_counter_ns()
+            self._paused = False
+
     def _run(self) -> None:
         last = time.perf_counter_ns()
         interval = _INTERVAL_S
         while not self._ended.wait(interval):
             now = time.perf_counter_ns()
-            if self._ready():
-                self._look(now - last)
+            since = max(last, self._resumed_ns)
+            if self._ready() and not self._paused and now > since:
+                self._look(now - since)
                 interval = min(_SLOWEST_S, max(_INTERVAL_S, self.total_ns * 1e-9 / 1000))
             last = now
 
