@@ -139,13 +139,15 @@ def fail(shell: InteractiveShell, given: Arguments, error: BaseException) -> Non
 
 
 def _offer(session: Session, given: Arguments, output: Output, *, below: Output) -> None:
-    if given.quiet:
-        return
     if output.in_terminal:
-        output.hint(next((each.technique for each in session.recommendations), "int8-dynamic"))
+        if not given.quiet:
+            output.hint(next((each.technique for each in session.recommendations), "int8-dynamic"))
         return
-    from jupyter_optim.notebook.panel import new_panel_of  # noqa: PLC0415 (imports ipywidgets)
+    from jupyter_optim.notebook.panel import leave_report_of, new_panel_of  # noqa: PLC0415 (imports ipywidgets)
 
+    if given.quiet:
+        leave_report_of(session)
+        return
     panel = new_panel_of(session)
     panel.attach(output)
     below.widget(panel)

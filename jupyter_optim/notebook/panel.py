@@ -45,6 +45,13 @@ def new_panel_of(session: Session) -> Panel:
     return panel_of(session)
 
 
+def leave_report_of(session: Session) -> None:
+    """A cell without a panel measured the session anew: the report above an earlier panel stays that of its own cell."""
+    former = _PANELS.get(session)
+    if former is not None:
+        former.refresh()
+
+
 class Panel:
     """Buttons, options, progress, verdict and history of one session.
 

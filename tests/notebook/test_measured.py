@@ -239,6 +239,17 @@ def test_to_show_the_last_value_is_no_work_of_its_line(new_notebook):
     assert not [line["text"] for line in own if line["ms"] > 100]
 
 
+def test_a_quiet_measurement_leaves_the_report_of_an_earlier_cell(notebook):
+    shown = notebook.run(CELL)
+    number = len(notebook._client.nb.cells) - 1
+    ran = notebook.run("%%optimize --quiet\nwith torch.no_grad():\n    few = model(images[:2])")
+    assert "Classifier" in ran.plain
+    assert not ran.displays(REPORT)
+    (report,) = notebook.outputs_of(number).displays(REPORT)
+    assert report["workload"] == shown.displays(REPORT)[0]["workload"]
+    assert report["workload"]["batch_size"] == 64
+
+
 def test_a_tensor_from_before_that_the_cell_frees_is_no_reason_to_warn(notebook):
     ran = notebook.run("%%optimize\nimages = images + 1\nwith torch.no_grad():\n    scores = model(images)")
     assert not ran.failed
