@@ -159,8 +159,7 @@ def _check_language_model(notebook):
         assert step.quality.metric == "evaluate"
         if step.accepted:
             assert step.quality.drop <= step.quality.max_drop == pytest.approx(0.02)
-    # it saves bytes on any machine
-    assert embedding.accepted, embedding.reason
+    # it saves bytes on any machine, and is left out where one of them reads packed rows more slowly
     assert embedding.size_ratio < 0.9
     assert "The statement" in _printed(notebook, "after")
     assert "equal to the bit: True" in _printed(notebook, "undo")
