@@ -72,7 +72,7 @@ export function ModuleGrid({ root, series, trans }: IProps): React.ReactElement 
       <div
         ref={ref}
         className="jp-JupyterOptimReport-box jp-JupyterOptimReport-rows"
-      data-aside={aside}
+        data-aside={aside}
         style={{ maxHeight: BOX }}
         onScroll={onScroll}
       >
