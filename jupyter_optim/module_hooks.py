@@ -17,6 +17,8 @@ from jupyter_optim.quiet import hooks_allowed
 _BEFORE, _AFTER = hooks._global_forward_pre_hooks, hooks._global_forward_hooks
 """Of torch; `ModuleHooks.come_first` names them and not their module: dynamo compiles whatever names one of torch's."""
 
+_CODE_ASKS = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
+
 Before = Callable[[nn.Module, tuple[Any, ...]], None]
 After = Callable[..., None]
 """Given the module, its positional inputs, and, of a call that did not raise, its keyword inputs and its output."""
@@ -32,12 +34,16 @@ class ModuleHooks:
 
     Where PyTorch's compiler is loaded later than this is entered, it is noticed at the next call of a module that is
     not within compiled code.
+
+    Before PyTorch 2.13, code that was compiled without hooks may ask for them, too: that of models with a class that
+    has a `__call__` of its own, as many of transformers' have. They are taken off while such a model is called.
     """
 
     def __init__(self, before: Before, after: After) -> None:
-        self._before, self._after = before, after
+        self._tell, self._before, self._after = before, before, after
         self._handles: list[Any] = []
         self._compiler: Any = None
+        self._disable: Any = None
         self._entered = False
 
     def __enter__(self) -> Self:
@@ -80,8 +86,8 @@ class ModuleHooks:
         disable = getattr(dynamo, "disable", None)
         if handler is None or disable is None:
             return False
-        self._compiler = handler
-        self._before, self._after = disable(self._before), disable(self._after)
+        self._compiler, self._disable = handler, disable
+        self._before, self._after = disable(self._begins if _CODE_ASKS else self._tell), disable(self._after)
         handler.register_start_callback(self._take_off)
         handler.register_end_callback(self._put_on)
         return True
@@ -94,6 +100,20 @@ class ModuleHooks:
             self._take_off()
             self._put_on()
         self._before(module, args)
+
+    def _begins(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Stands in for `before` once the compiler is loaded."""
+        self._tell(module, args)
+        if not self._handles or not _asks_for_hooks(module):
+            return
+        self._take_off()
+
+        def ends(module: nn.Module, *found: Any) -> None:
+            handle.remove()
+            self._put_on()
+            self._after(module, *found)
+
+        handle = module.register_forward_hook(self._disable(ends), with_kwargs=True, always_call=True)
 
     def _put_on(self, *_: Any) -> None:
         if self._handles or not self._entered:
@@ -108,6 +128,14 @@ class ModuleHooks:
         for handle in self._handles:
             take_off(handle)
         self._handles = []
+
+
+def _asks_for_hooks(module: nn.Module) -> bool:
+    """Whether the module is compiled, and its code asks at each call whether there are global hooks."""
+    compiled = getattr(module, "_orig_mod", module)
+    if not _CODE_ASKS or (compiled is module and getattr(module, "_compiled_call_impl", None) is None):
+        return False
+    return any(type(each).__call__ is not nn.Module.__call__ for each in compiled.modules())
 
 
 def take_off(handle: RemovableHandle) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,34 @@ read, which tracing does."""
 
 _OTHERS = re.compile(r"(?!jupyter_optim)")
 """Modules whose warnings are dropped: those of our own are faults of ours."""
+
+
+class _Hushed:
+    """While anybody is in it, in whichever thread, the loggers pass on errors only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._within = 0
+        self._levels: dict[str, int] = {}
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._within += 1
+            if self._within == 1:
+                for name in _TALKATIVE:
+                    logger = logging.getLogger(name)
+                    self._levels[name] = logger.level
+                    logger.setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if self._within == 0:
+                for name, level in self._levels.items():
+                    logging.getLogger(name).setLevel(level)
+
+
+_hushed = _Hushed()
 
 
 @contextmanager
@@ -44,16 +73,8 @@ def libraries_quiet() -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Warnings, and logs of torch's compilers and of torchao, are dropped meanwhile; errors still come through."""
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with _ignored(("ignore", None, Warning, None, 0)):
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with _hushed, _ignored(("ignore", None, Warning, None, 0)):
+        yield
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from jupyter_optim.session import watch
 from jupyter_optim.techniques.engines.stand_in import stand_in_of
 from tests.profiling.recorded.record import Compiled, Convolutions, Streams, Waits
 from tests.zoo import fingerprint, named, outputs_equal, peek
+from tests.zoo.calls import call
 from tests.zoo.timings import short_timings
 
 pytestmark = [
@@ -192,16 +193,42 @@ def test_lines_that_run_have_their_kernels_time(tmp_path: Path) -> None:
     assert on_gpu[3] > 4 * on_gpu[1] > 0
 
 
-def test_measuring_does_not_compile_a_compiled_model_again() -> None:
-    live, x = Compiled().cuda().eval(), torch.randn(256, 1024, device="cuda")
+@pytest.mark.parametrize("name", ["compiled", "bert"])
+def test_measuring_does_not_compile_a_compiled_model_again(name: str) -> None:
+    if name == "bert":
+        live, x = named("bert").build()
+        live, x = live.cuda(), tree_map(torch.Tensor.cuda, x)
+    else:
+        live, x = Compiled().cuda().eval(), torch.randn(256, 1024, device="cuda")
     with torch.no_grad():
         session = jo.optimize(live, x)
         step = session.apply("compile", keep="always", mode="reduce-overhead")
         assert step.accepted, step.reason
-        live(x)
+        call(live, x)
         with torch.compiler.set_stance("fail_on_recompile"):
             session.profile()
-            live(x)
+            call(live, x)
+
+
+def test_outputs_of_a_recorded_graph_are_the_callers() -> None:
+    # GIVEN a model of small kernels, for which the GPU waits
+    layers = [each for _ in range(12) for each in (nn.Linear(64, 64), nn.ReLU())]
+    live = nn.Sequential(*layers).eval().cuda()
+    x, other = torch.randn(2, 8, 64, device="cuda")
+    with torch.no_grad():
+        expected, expected_other = live(x), live(other)
+        session = jo.optimize(live, x)
+        assert "CUDA graph" in session.assessments["compile"].reason
+        step = session.apply("compile", keep="always")
+        assert step.accepted, step.reason
+        assert "reduce-overhead" in session.code()
+        # WHEN it is called again, THEN the first answer stays what it was
+        first = live(x)
+        second = live(other)
+        torch.testing.assert_close(first, expected)
+        torch.testing.assert_close(second, expected_other)
+        session.undo()
+        assert torch.equal(live(x), expected)
 
 
 def test_the_driver_tells_what_a_busy_gpu_does() -> None:

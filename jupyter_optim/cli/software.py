@@ -15,10 +15,12 @@ _EXTENSION = "jupyter-optim"
 _EXTRAS = {
     "engines": ("nncf", "onnx", "onnxruntime", "onnxscript", "openvino"),
     "tensorboard": ("tensorboard", "torch_tb_profiler"),
+    "tensorrt": ("torch_tensorrt",),
 }
 _FOR = {
     "engines": "the model on OpenVINO and ONNX Runtime, and exports to their files",
     "tensorboard": "traces opened in TensorBoard from the panel",
+    "tensorrt": "the model on TensorRT, on an NVIDIA GPU",
 }
 _LIST_S = 120
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")

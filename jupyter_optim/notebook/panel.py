@@ -49,7 +49,7 @@ def leave_report_of(session: Session) -> None:
     """A cell without a panel measured the session anew: the report above an earlier panel stays that of its own cell."""
     former = _PANELS.get(session)
     if former is not None:
-        former.refresh()
+        former.detach()
 
 
 class Panel:
@@ -135,6 +135,11 @@ class Panel:
         self._place_status(self._top)
         self._sort()
         self._folded.selected_index = None  # the report has the history, too
+        self.refresh()
+
+    def detach(self) -> None:
+        """Leave the report above as it is from now on: what comes next is measured on another cell's inputs."""
+        self._output = None
         self.refresh()
 
     def retire(self) -> None:

@@ -43,6 +43,7 @@ class OnnxRuntimeInt8(EngineTechnique):
     quick = False
     why = "The whole model as one graph of fused kernels, its products in 8-bit numbers."
     calibrates = True
+    computes = "int8 with {} scales"
     options = (
         Option(
             "scales", "Scales of activations", "auto", choices=("auto", "dynamic", "static"),

@@ -62,6 +62,7 @@ class OpenVinoInt8(EngineTechnique):
     )
     needs = ("openvino", "nncf")
     calibrates = True
+    computes = "int8 and the rest in {}"
     why = "The whole model as one graph of fused kernels, its products in 8-bit numbers."
     options = (_PRECISION,)
 

@@ -78,6 +78,7 @@ def test_it_says_how_to_get_what_is_missing(tmp_path):
 
     assert found["engines"][2] == "pip install 'jupyter-optim[engines]'"
     assert found["tensorboard"][2] == "pip install 'jupyter-optim[tensorboard]'"
+    assert found["tensorrt"][2] == "pip install 'jupyter-optim[tensorrt]'"
 
 
 def test_an_extension_that_is_switched_off_is_told_with_the_way_back(tmp_path):

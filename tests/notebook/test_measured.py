@@ -245,9 +245,14 @@ def test_a_quiet_measurement_leaves_the_report_of_an_earlier_cell(notebook):
     ran = notebook.run("%%optimize --quiet\nwith torch.no_grad():\n    few = model(images[:2])")
     assert "Classifier" in ran.plain
     assert not ran.displays(REPORT)
+    # nor does a change that comes after it get into that report
+    changed = notebook.run("import jupyter_optim as jo\nprint(jo.current().apply('bf16', keep='always').verdict)")
+    assert not changed.failed
     (report,) = notebook.outputs_of(number).displays(REPORT)
     assert report["workload"] == shown.displays(REPORT)[0]["workload"]
     assert report["workload"]["batch_size"] == 64
+    assert report["history"] == []
+    notebook.run("jo.current().reset()")
 
 
 def test_a_tensor_from_before_that_the_cell_frees_is_no_reason_to_warn(notebook):

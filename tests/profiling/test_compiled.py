@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.modules import module as global_hooks
 
 import jupyter_optim as jo
+from jupyter_optim import module_hooks
 from jupyter_optim.profiling.compiled.kernels import GraphSource, ops_of
 from jupyter_optim.profiling.compiled.parts import compiled_parts
 from jupyter_optim.profiling.compiled.regions import Seen
@@ -432,6 +433,64 @@ def test_a_cell_that_compiles_its_model_does_so_once(
         warnings.simplefilter("error")
         names["model"](X)
     assert compilations() == after_cell
+
+
+@pytest.mark.parametrize("by", ["function", "method"])
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_compiled_model_with_a_call_of_its_own_is_compiled_once(
+    by: str, asks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(16, 16)
+
+        def __call__(self, *args: Any) -> Any:
+            return super().__call__(*args)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x).relu()
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList([Block(), Block()])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.blocks[1](self.blocks[0](x))
+
+    # GIVEN compiled code that asks for global hooks, as that of PyTorch before 2.13 does, or is treated as if it did
+    monkeypatch.setattr(module_hooks, "_CODE_ASKS", asks or module_hooks._CODE_ASKS)
+    model: nn.Module = Two().eval()
+    if by == "function":
+        model = torch.compile(model, backend="eager")
+    else:
+        model.compile(backend="eager")
+    model(X)
+    before = compilations()
+    # WHEN it is called with hooks, THEN they are told of it, of what comes after it, and nothing is compiled again
+    told: list[str] = []
+    with module_hooks.ModuleHooks(
+        lambda module, _: told.append(type(module).__name__),
+        lambda module, *_: told.append(f"end of {type(module).__name__}"),
+    ):
+        for _ in range(2):
+            model(X)
+        nn.Identity()(X)
+    name = type(model).__name__
+    own = told if asks else [each for each in told if each.split()[-1] != "Two" or name == "Two"]
+    assert own == [*[name, f"end of {name}"] * 2, "Identity", "end of Identity"]
+    # AND none is left behind, on the model neither
+    assert not [
+        each for each in vars(global_hooks) if each.startswith("_global_") and vars(global_hooks)[each]
+    ]
+    assert not model._forward_hooks
+    # AND so it is when it is measured
+    report = report_of(model)
+    assert compilations() == before
+    assert report.compiled is not None
+    assert report.compiled.graphs == 1
+    assert report.modules[0].calls == 1
 
 
 def test_an_accelerators_kernels_have_times(tmp_path: Path) -> None:

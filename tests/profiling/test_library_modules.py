@@ -217,6 +217,29 @@ def test_hooks_of_the_users_around_every_module_are_traced_where_they_come_first
     assert any(text.startswith("before = register_module_forward_pre_hook(") for text in texts)
 
 
+def plus_one(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return (inputs[0] + 1,)
+
+
+def test_behind_a_hook_of_the_users_the_tracing_goes_on_and_no_line_stays_open(lines: LineRanges) -> None:
+    # GIVEN hooks of the user's on a model and on the part of it that comes last
+    model, ranges = Twice(Scaled()), ModuleRanges()
+    ranges.tell(lines)
+    model.register_forward_pre_hook(plus_one)
+    model.inner.register_forward_hook(doubled)
+    x = torch.ones(1, 4)
+    # WHEN it is called, and nothing is told behind it
+    with ranges, lines:
+        lines.rest(model)
+        model(x)
+        open_now = [name for _, name, _ in lines._open.stack]
+    # THEN the hooks and what came after each of them were traced, and no line goes on into what comes after the call
+    assert told(lines, plus_one)
+    assert told(lines, doubled)
+    assert told(lines, Twice.forward)
+    assert open_now == []
+
+
 def test_a_layer_that_raises_does_not_end_the_tracing(lines: LineRanges) -> None:
     ranges = ModuleRanges()
     ranges.tell(lines)

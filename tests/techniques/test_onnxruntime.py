@@ -58,6 +58,18 @@ def test_the_object_stays_what_it_was_and_comes_back_to_the_bit(
     assert outputs_equal(peek(model, inputs), expected)
 
 
+def test_its_threads_leave_the_cores_to_what_comes_next() -> None:
+    # by default they spin for 50 ms behind each call, and slow down whatever runs then: the model beside it, say
+    model = Classifier().eval()
+    session = jo.optimize(model, torch.randn(4, 16))
+    session.apply("onnxruntime", keep="always")
+    stand_in = stand_in_of(model)
+    assert stand_in is not None
+    options = stand_in.engine._session.get_session_options()
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+    assert "force_spinning_stop" in session.code()
+
+
 def test_other_batch_sizes_are_the_engines_after_one_look() -> None:
     torch.manual_seed(0)
     model = Classifier().eval()

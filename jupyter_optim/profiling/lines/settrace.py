@@ -107,6 +107,8 @@ class SetTrace:
             return _library
         opened, names = self._open, dict[int | None, str]()
         stack, step = opened.stack, opened.step
+        # a hook that the user has set returns to the same place, and what comes next is not told
+        is_forward = code.co_name == "forward"
 
         def stepped(frame: FrameType, event: str, _: Any) -> Any:
             if event == "line":
@@ -122,7 +124,7 @@ class SetTrace:
                     stack.pop()[2].__exit__(None, None, None)
                 else:
                     opened.leave(frame)
-                caller = frame.f_back
+                caller = frame.f_back if is_forward else None
                 if caller is not None and id(caller.f_code) in _AROUND_FORWARD and self.announced():
                     self._rest_until_told()
             return stepped

@@ -86,6 +86,8 @@ class EngineTechnique(Technique):
     """How long a conversion takes, where it is not."""
     calibrates: ClassVar[bool] = False
     """Whether it finds fixed scales on inputs."""
+    computes: ClassVar[str] = "{}"
+    """What a form computes in, around its word."""
 
     @abstractmethod
     def forms(self, job: Job) -> list[Form]:
@@ -229,7 +231,7 @@ class EngineTechnique(Technique):
         key = key_of(call.args, call.kwargs, engine.device)
         assert key is not None  # `checked` has looked
         stand_in_(draft, StandIn(type(draft).forward, engine, draft, key, call.outputs))
-        note = f"{engine.label}, {facts['word']}"
+        note = f"{engine.label}, {self.computes.format(facts['word'])}"
         if call.calibration and self._is_scaled(facts["word"]):
             note += ", scaled by the calibration inputs"
         return Change(draft, note, facts)

@@ -131,6 +131,8 @@ class OnnxRuntimeEngine:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 4
+        # else its threads spin for 50 ms behind each call, and what comes next has half of two cores
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._names = [each.name for each in self._session.get_inputs()]
         self.held_bytes = len(data)

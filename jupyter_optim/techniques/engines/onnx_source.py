@@ -85,6 +85,7 @@ def run_on_onnxruntime(model, args, kwargs):
     graph = torch.onnx.export(program, dynamo=True, verbose=False).model_proto
 %(quantized)s    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # it leaves the cores to what comes next
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
 

@@ -14,6 +14,7 @@ from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.engines.flat import FlatCall
 from jupyter_optim.techniques.engines.openvino_request import Request
+from jupyter_optim.techniques.engines.program import program_of
 from jupyter_optim.techniques.engines.signal_stack import signal_stack_kept
 from jupyter_optim.techniques.engines.trial import tried
 
@@ -64,7 +65,7 @@ def converted(call: FlatCall, tensors: list[torch.Tensor]) -> Any:
 def _exported(call: FlatCall, tensors: list[torch.Tensor], usual: Exception) -> Any:
     """The graph by way of `torch.export`, which spells some ops in simpler ones (a loss, say); else raises `usual`."""
     try:
-        return openvino().convert_model(torch.export.export(call, tuple(tensors), strict=False))
+        return openvino().convert_model(program_of(call, tensors, fixed=True))
     except Exception:  # noqa: BLE001 (what kept the usual way from working is what to tell)
         raise usual from None
 

@@ -14,6 +14,7 @@ import torch
 
 from jupyter_optim import tree
 from jupyter_optim.errors import OptimError
+from jupyter_optim.guard import weights_usable
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.draft import Draft
@@ -86,7 +87,7 @@ class TensorRtEngine:
     def __init__(self, call: ForwardCall, precision: str, progress: Progress, *, dynamic_batch: bool) -> None:
         tensors = [tensor.contiguous() for tensor in call.tensors]
         self.device = tensors[0].device
-        with quiet(), torch.no_grad(), torch.cuda.device_of(tensors[0]):
+        with quiet(), weights_usable(call.module), torch.no_grad(), torch.cuda.device_of(tensors[0]):
             typed = TypedCall(call, PRECISIONS[precision])
             program = program_of(typed, tensors, fixed=not dynamic_batch, most=MOST)
             progress.check()
