@@ -92,11 +92,10 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        ours_s = self._ours_s
-        self._run_s = time.perf_counter() - self._began - ours_s
+        self._run_s = time.perf_counter() - self._began - self._ours_s
         self._stack.__exit__(kind, error, trace)
-        if self._capture.run_ms is not None:
-            self._capture.run_ms -= ours_s * 1e3
+        # the capture's own clock runs while all else begins and ends
+        self._capture.run_ms = self._run_s * 1e3
 
     def line_ended(self) -> None:
         """The line that runs has done its work: what follows belongs to none."""
