@@ -246,7 +246,9 @@ def test_a_quiet_measurement_leaves_the_report_of_an_earlier_cell(notebook):
     assert "Classifier" in ran.plain
     assert not ran.displays(REPORT)
     # nor does a change that comes after it get into that report
-    changed = notebook.run("import jupyter_optim as jo\nprint(jo.current().apply('bf16', keep='always').verdict)")
+    changed = notebook.run(
+        "import jupyter_optim as jo\nprint(jo.current().apply('bf16', keep='always').verdict)"
+    )
     assert not changed.failed
     (report,) = notebook.outputs_of(number).displays(REPORT)
     assert report["workload"] == shown.displays(REPORT)[0]["workload"]
