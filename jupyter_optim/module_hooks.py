@@ -18,6 +18,7 @@ _BEFORE, _AFTER = hooks._global_forward_pre_hooks, hooks._global_forward_hooks
 """Of torch; `ModuleHooks.come_first` names them and not their module: dynamo compiles whatever names one of torch's."""
 
 _CODE_ASKS = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
+"""Whether compiled code may ask at each call whether there are global hooks, though it was made without them."""
 
 Before = Callable[[nn.Module, tuple[Any, ...]], None]
 After = Callable[..., None]
@@ -44,6 +45,8 @@ class ModuleHooks:
         self._handles: list[Any] = []
         self._compiler: Any = None
         self._disable: Any = None
+        self._at_end: RemovableHandle | None = None
+        """The hook of a module that is running without these."""
         self._entered = False
 
     def __enter__(self) -> Self:
@@ -59,6 +62,8 @@ class ModuleHooks:
     ) -> None:
         self._entered = False
         self._take_off()
+        if self._at_end is not None:
+            self._at_end.remove()  # a KeyboardInterrupt has skipped it
         if self._compiler is not None:
             self._compiler.remove_start_callback(self._take_off)
             self._compiler.remove_end_callback(self._put_on)
@@ -114,6 +119,7 @@ class ModuleHooks:
             self._after(module, *found)
 
         handle = module.register_forward_hook(self._disable(ends), with_kwargs=True, always_call=True)
+        self._at_end = handle
 
     def _put_on(self, *_: Any) -> None:
         if self._handles or not self._entered:

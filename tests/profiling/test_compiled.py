@@ -493,6 +493,31 @@ def test_a_compiled_model_with_a_call_of_its_own_is_compiled_once(
     assert report.modules[0].calls == 1
 
 
+def test_an_interrupted_call_of_a_compiled_model_leaves_no_hook_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @torch.compiler.disable
+    def stop(x: torch.Tensor) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    class Stops(nn.Module):
+        def __call__(self, *args: Any) -> Any:
+            return super().__call__(*args)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return stop(x + 1)
+
+    monkeypatch.setattr(module_hooks, "_CODE_ASKS", True)
+    model = Stops().eval()
+    model.compile(backend="eager")
+    with pytest.raises(KeyboardInterrupt), module_hooks.ModuleHooks(lambda *_: None, lambda *_: None):
+        model(X)
+    assert not model._forward_hooks
+    assert not [
+        each for each in vars(global_hooks) if each.startswith("_global_") and vars(global_hooks)[each]
+    ]
+
+
 def test_an_accelerators_kernels_have_times(tmp_path: Path) -> None:
     made = MadeUpGpu()
     # another model's graph, which does not count
