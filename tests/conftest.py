@@ -21,6 +21,10 @@ STEP = 7
 each has its turn."""
 
 
+TOO_LONG = frozenset({"minilm-fp16"})
+"""Pairs that take a minute of a CPU, which has no arithmetic in float16."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="every technique on every model, not a part of the pairs"
@@ -41,6 +45,8 @@ def _is_left_out(item: pytest.Item) -> bool:
     call = getattr(item, "callspec", None)
     if call is None or not {"box", "technique"} <= call.params.keys():
         return False
+    if call.id in TOO_LONG:
+        return True
     return (STEP * _place(item, call, "box") + _place(item, call, "technique")) % PART != 0
 
 

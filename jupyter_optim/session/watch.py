@@ -86,6 +86,7 @@ class Watch:
                 stack.enter_context(self._sampler)
             stack.enter_context(self._bystanders)
             self._stack = stack.pop_all()
+        self._ours_s = 0.0
         self._began = time.perf_counter()
         return self
 
