@@ -117,7 +117,10 @@ def _smaller(assessment: Assessment) -> str:
 
 
 def _input(option: Option) -> widgets.Widget:
-    """The control that fits an option's kind of value."""
+    """The control that fits an option's kind of value.
+
+    Numbers are typed: ipywidgets' sliders have no name for a screen reader.
+    """
     common = {
         "description": option.label,
         "tooltip": option.help or option.label,
@@ -131,12 +134,12 @@ def _input(option: Option) -> widgets.Widget:
     bounded = option.low is not None and option.high is not None
     if isinstance(option.default, int):
         if bounded:
-            return widgets.IntSlider(
+            return widgets.BoundedIntText(
                 option.default, int(option.low or 0), int(option.high or 0), int(option.step or 1), **common
             )
         return widgets.IntText(option.default, **common)
     if bounded:
-        return widgets.FloatSlider(
+        return widgets.BoundedFloatText(
             value=option.default, min=option.low, max=option.high, step=option.step or 0.01, **common
         )
     return widgets.FloatText(option.default, **common)

@@ -22,7 +22,7 @@ Rebuilds = Literal["never", "structure", "afterwards"]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One setting of a technique, as a slider, a choice or a tick box shows it."""
+    """One setting of a technique, as a number field, a choice or a tick box shows it."""
 
     name: str
     label: str

@@ -19,6 +19,7 @@ class Nowhere:
 
 sys.meta_path.insert(0, Nowhere())"""
 SHOW = "Show Hardware of the Kernel's Machine"
+REGION = "Hardware of the kernel's machine"
 SPARKS = ("CPU, whole machine", "CPU, this kernel", "Memory, whole machine", "Memory, this kernel")
 
 
@@ -34,7 +35,7 @@ def _run(page, cell: int) -> None:
 
 
 def _panel(page):
-    return page.get_by_role("region", name="Hardware of the kernel's machine")
+    return page.get_by_role("region", name=REGION)
 
 
 def _until_live(page) -> None:
@@ -44,7 +45,9 @@ def _until_live(page) -> None:
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1400, "JupyterLab Light"), (700, "JupyterLab Dark")])
-def test_the_panel_follows_the_kernel_through_a_busy_time_and_a_restart(jupyter, open_page, width, theme):
+def test_the_panel_follows_the_kernel_through_a_busy_time_and_a_restart(
+    jupyter, open_page, serious_faults, width, theme
+):
     jupyter.write(f"hardware-{width}.ipynb", [BUSY, "1"])
     page = open_page(jupyter, f"lab/tree/hardware-{width}.ipynb?reset", width=width, theme=theme)
     _open(page)
@@ -62,6 +65,7 @@ def test_the_panel_follows_the_kernel_through_a_busy_time_and_a_restart(jupyter,
     busy = _panel(page).locator("[data-sensor=process_cpu] strong")
     page.wait_for_function("text => text.textContent.match(/^\\d{2,}%/)", arg=busy.element_handle())
     page.keep_picture("2-busy")
+    assert serious_faults(page, f'[aria-label="{REGION}"]') == []
     _panel(page).get_by_role("img", name=re.compile(r"cell \[1\], [\d.]+ s$")).wait_for()
     # WHEN the kernel restarts, THEN figures of the new one come, without the old one's cells
     page.get_by_role("menuitem", name="Kernel", exact=True).click()

@@ -134,7 +134,9 @@ def _until_saved(jupyter, name: str) -> None:
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1400, "JupyterLab Light"), (700, "JupyterLab Dark")])
-def test_cancel_in_the_middle_of_a_long_step_leaves_the_model_as_it_was(jupyter, open_page, width, theme):
+def test_cancel_in_the_middle_of_a_long_step_leaves_the_model_as_it_was(
+    jupyter, open_page, serious_faults, width, theme
+):
     # GIVEN a model that takes its time, and a step that is timed with it
     slow = MODEL.replace(
         "    def forward(self, x):\n", "    def forward(self, x):\n        time.sleep(0.1)\n"
@@ -155,6 +157,7 @@ def test_cancel_in_the_middle_of_a_long_step_leaves_the_model_as_it_was(jupyter,
     # WHEN Cancel is pressed, THEN it ends, nothing is in place, and the next step can be tried
     assert "Cancelled" in _press(page, "Cancel", "Cancelled")
     cancel.wait_for(state="hidden")
+    assert serious_faults(page, PANEL) == []
     page.locator(".jp-Notebook .jp-Cell .jp-InputArea-editor").nth(2).click()
     page.keyboard.press("Control+Enter")
     page.get_by_text("[4]:").first.wait_for()

@@ -106,7 +106,7 @@ def test_an_interrupt_of_wait_cancels_the_work(panel):
 def test_options_are_those_of_the_controls(panel):
     panel.run("inputs = panel._cards['prune-structured']._inputs")
     kinds = panel.run("print(*[type(each).__name__ for each in inputs.values()])").printed
-    assert kinds == "FloatSlider IntSlider Dropdown Checkbox\n"
+    assert kinds == "BoundedFloatText BoundedIntText Dropdown Checkbox\n"
     panel.run("inputs['ratio'].value = 0.3; inputs['scope'].value = 'conv'")
     _press(panel, "prune-structured")
     options = panel.run("session.history[-1].options").result

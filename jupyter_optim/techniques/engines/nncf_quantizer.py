@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +59,13 @@ def _reporting(progress: Progress) -> Iterator[None]:
 
 
 def _silent(kind: Any, progress: Progress) -> Any:
+    worker = threading.get_ident()
+
+    def check() -> None:
+        # rich's own threads move the bars, too: what is raised there stops nothing, and is printed
+        if threading.get_ident() == worker:
+            progress.check()
+
     class Silent(kind):  # type: ignore[misc]
         def __init__(self, *columns: Any, **options: Any) -> None:
             super().__init__(*columns, **{**options, "disable": True})
@@ -67,11 +75,11 @@ def _silent(kind: Any, progress: Progress) -> Any:
             return super().add_task(description, *args, **fields)
 
         def advance(self, *args: Any, **options: Any) -> None:
-            progress.check()
+            check()
             super().advance(*args, **options)
 
         def update(self, *args: Any, **options: Any) -> None:
-            progress.check()
+            check()
             super().update(*args, **options)
 
     return Silent
