@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextvars
+import importlib
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import jupyter_optim as jo
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques import interruptible as room
 from jupyter_optim.techniques import openvino
-from jupyter_optim.techniques.engines import onnx_engine
+from jupyter_optim.techniques.engines import nncf_quantizer, onnx_engine
 from jupyter_optim.techniques.interruptible import interruptible, wait_for_cancelled
 from tests.zoo import check_same, fingerprint, outputs_equal, peek
 from tests.zoo.timings import short_timings
@@ -242,6 +243,31 @@ def test_cancel_while_it_compiles_leaves_the_model_as_it_was_and_the_compiler_so
     assert torch.allclose(peek(other, X), answers, atol=1e-5)
     again.undo()
     assert outputs_equal(peek(other, X), answers)
+
+
+@needs_engines
+def test_cancel_ends_nncfs_work_and_not_the_threads_of_its_bars() -> None:
+    # GIVEN a bar of NNCF's, which a thread of its own moves, too
+    progress, raised = Progress(), []
+
+    def move() -> None:
+        try:
+            bar.update(task, completed=1)
+        except jo.Cancelled as error:
+            raised.append(error)
+
+    with nncf_quantizer._reporting(progress):
+        bar = importlib.import_module("nncf.common.logging.track_progress").Progress()
+        task = bar.add_task("Collecting", total=3)
+        # WHEN the work is cancelled
+        progress.cancel()
+        mover = threading.Thread(target=move)
+        mover.start()
+        mover.join()
+        # THEN it is the work that ends, by its next step
+        assert raised == []
+        with pytest.raises(jo.Cancelled):
+            bar.advance(task)
 
 
 @needs_engines
