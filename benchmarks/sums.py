@@ -7,6 +7,7 @@ import math
 import textwrap
 import time
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from torch import nn
 from benchmarks.timing import Result, quartiles
 from benchmarks.traced import trace, zoo_workload
 from jupyter_optim.profiling.lines.user_code import Cell
+from jupyter_optim.profiling.trace.record import Recorder
 from jupyter_optim.session import watch
 from tests.zoo import ENTRIES, Entry
 from tests.zoo.timings import short_timings
@@ -108,21 +110,31 @@ def _of_model(entry: Entry) -> Result | None:
 
 
 def _of_cell(source: str) -> Result:
-    """The lines of a cell's run over its wall time without that of ending the recording, less 1."""
+    """The lines of a cell's run over its wall time without that of ending the recording, by clocks of our own, less 1."""
     text = textwrap.dedent(source)
     linecache.cache[_FILE] = (len(text), None, text.splitlines(keepends=True), _FILE)
     net = nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 256)).eval()
     names: dict[str, Any] = {"torch": torch, "time": time, "net": net, "x": torch.randn(256, 256)}
-    with watch(cell=text, cell_of={_FILE: Cell("this cell")}.get) as seen:
+    stop, endings_ms = Recorder.stop, [0.0]
+
+    def timed(recorder: Recorder) -> None:
+        began = time.perf_counter()
+        stop(recorder)
+        endings_ms.append(1e3 * (time.perf_counter() - began))
+
+    with (
+        mock.patch.object(Recorder, "stop", timed),
+        watch(cell=text, cell_of={_FILE: Cell("this cell")}.get) as seen,
+    ):
         began = time.perf_counter()
         exec(compile(text, _FILE, "exec"), names)  # noqa: S102 (a cell)
         wall_ms = 1e3 * (time.perf_counter() - began)
+        # where the recording ended within the cell, that took time which is none of its lines'
+        ending_ms = sum(endings_ms)
     with short_timings():
         report = seen.session(net).report
     told = report.line_trace
     assert told is not None
     in_no_line = told.unattributed_ms or 0.0
-    # where the recording ended within the cell, that took time which is the cell's on the clock, and none of its lines'
-    cell_ms = report.workload.cell_ms or math.nan
-    return {"wall_ms": wall_ms, "ending_ms": wall_ms - cell_ms, "status": told.status, "in_no_line": in_no_line / cell_ms,
-            "lines": (sum(line.self_ms or 0.0 for line in report.lines) + in_no_line) / cell_ms - 1}  # fmt: skip
+    return {"wall_ms": wall_ms, "ending_ms": ending_ms, "status": told.status, "in_no_line": in_no_line / wall_ms,
+            "lines": (sum(line.self_ms or 0.0 for line in report.lines) + in_no_line) / (wall_ms - ending_ms) - 1}  # fmt: skip

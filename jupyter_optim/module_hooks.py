@@ -63,7 +63,7 @@ class ModuleHooks:
         self._entered = False
         self._take_off()
         if self._at_end is not None:
-            self._at_end.remove()  # a KeyboardInterrupt has skipped it
+            self._at_end.remove()  # a KeyboardInterrupt may have skipped it
         if self._compiler is not None:
             self._compiler.remove_start_callback(self._take_off)
             self._compiler.remove_end_callback(self._put_on)
@@ -139,7 +139,7 @@ class ModuleHooks:
 def _asks_for_hooks(module: nn.Module) -> bool:
     """Whether the module is compiled, and its code asks at each call whether there are global hooks."""
     compiled = getattr(module, "_orig_mod", module)
-    if not _CODE_ASKS or (compiled is module and getattr(module, "_compiled_call_impl", None) is None):
+    if compiled is module and getattr(module, "_compiled_call_impl", None) is None:
         return False
     return any(type(each).__call__ is not nn.Module.__call__ for each in compiled.modules())
 
