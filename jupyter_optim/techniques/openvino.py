@@ -14,6 +14,7 @@ from jupyter_optim.techniques.engines.openvino_engine import (
     OpenVinoEngine,
     converted,
     fits,
+    precisions,
     settings,
 )
 from jupyter_optim.techniques.engines.openvino_source import Int8, source
@@ -29,11 +30,20 @@ _ATTENTION_OPS = (
 
 _PRECISION = Option(
     "precision", "Floating point", "auto", choices=("auto", *PRECISIONS),
-    help="What is in floating point: auto takes the faster one that answers alike.",
+    help="What is in floating point: auto takes the faster one that answers alike. Without bfloat16 in the CPU, it is f32.",
 )  # fmt: skip
 
 
-class OpenVino(EngineTechnique):
+class _OnOpenVino(EngineTechnique):
+    """What the two have in common."""
+
+    options = (_PRECISION,)
+
+    def word_here(self, word: str) -> str:
+        return "f32" if word == "bf16" and word not in precisions() else word
+
+
+class OpenVino(_OnOpenVino):
     """Intel's inference engine: fused kernels for the whole graph, in bfloat16 where the CPU has it."""
 
     name = "openvino"
@@ -41,7 +51,6 @@ class OpenVino(EngineTechnique):
     risk = "In bfloat16 answers differ in the third digit; inputs of a new shape are checked against PyTorch first."
     needs = ("openvino",)
     why = "The whole model as one graph of fused kernels, without PyTorch between them."
-    options = (_PRECISION,)
 
     def forms(self, job: Job) -> list[Form]:
         job.progress.report("Converting for OpenVINO", None)
@@ -51,7 +60,7 @@ class OpenVino(EngineTechnique):
         return source(facts["word"])
 
 
-class OpenVinoInt8(EngineTechnique):
+class OpenVinoInt8(_OnOpenVino):
     """The same with int8 weights and activations, which NNCF calibrates on the user's inputs, or the workload's."""
 
     name = "openvino-int8"
@@ -64,7 +73,6 @@ class OpenVinoInt8(EngineTechnique):
     calibrates = True
     computes = "int8 and the rest in {}"
     why = "The whole model as one graph of fused kernels, its products in 8-bit numbers."
-    options = (_PRECISION,)
 
     def forms(self, job: Job) -> list[Form]:
         job.progress.report("Converting for OpenVINO", None)
@@ -94,7 +102,8 @@ def _graph(job: Job) -> Any:
 
 
 def _forms(model: Any, job: Job) -> list[Form]:
-    wanted = PRECISIONS if job.options["precision"] == "auto" else (job.options["precision"],)
+    asked = PRECISIONS if job.options["precision"] == "auto" else (job.options["precision"],)
+    wanted = [each for each in asked if each in precisions()] or ["f32"]
     tensors, progress = job.call.tensors, job.progress
     shapes = [tuple(tensor.shape) for tensor in tensors]
     return [

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import jupyter_optim as jo
+from jupyter_optim.techniques import openvino as technique_module
 from jupyter_optim.techniques.engines import extra
 from jupyter_optim.techniques.engines.stand_in import stand_in_of
 from tests.session.test_keep import shaken
@@ -167,3 +168,18 @@ def test_a_recipe_of_an_unknown_form_is_refused(tmp_path: Path) -> None:
     with pytest.raises(jo.InvalidRecipe, match="cannot be made anew"):
         jo.load(fresh, tmp_path / "kept", inputs())
     check_same(before, fingerprint(fresh))
+
+
+def test_what_was_saved_in_bfloat16_is_float32_where_the_cpu_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(technique_module, "precisions", lambda: ("bf16", "f32"))
+    saved(tmp_path / "kept", "openvino", precision="bf16")
+    monkeypatch.setattr(technique_module, "precisions", lambda: ("f32",))
+    fresh = classifier()
+    expected = peek(fresh, inputs()).scores
+    jo.load(fresh, tmp_path / "kept", inputs())
+    stand_in = stand_in_of(fresh)
+    assert stand_in is not None
+    assert stand_in.engine._settings["INFERENCE_PRECISION_HINT"] == "f32"
+    assert torch.allclose(peek(fresh, inputs()).scores, expected, atol=1e-4)

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import jupyter_optim as jo
+from jupyter_optim.techniques.engines import onnx_engine
+from jupyter_optim.techniques.engines.flat import FlatCall
 from jupyter_optim.techniques.engines.stand_in import stand_in_of
 from tests.techniques.test_openvino import Classifier, counted
 from tests.zoo import check_same, fingerprint, outputs_equal, peek
@@ -84,7 +87,7 @@ def test_other_batch_sizes_are_the_engines_after_one_look() -> None:
     assert engine.answers == 4
     stand_in = stand_in_of(model)
     assert stand_in is not None
-    assert not stand_in._refused
+    assert all(stand_in._agreed.values())
 
 
 def test_a_shape_that_the_graph_does_not_take_is_pytorchs_also_after_many_that_it_took() -> None:
@@ -135,3 +138,18 @@ def test_a_model_that_was_built_in_inference_mode_is_converted() -> None:
         step = jo.optimize(model, x).apply("onnxruntime", keep="always")
         assert step.accepted, step.reason
         torch.testing.assert_close(model(x), expected)
+
+
+@pytest.mark.parametrize("scales", ["dynamic", "static"])
+@pytest.mark.parametrize(("vnni", "widest"), [(True, 127), (False, 64)])
+def test_weights_are_narrow_where_int8_products_would_overflow(
+    monkeypatch: pytest.MonkeyPatch, scales: str, vnni: bool, widest: int
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setattr(onnx_engine, "has_vnni", lambda: vnni)
+    torch.manual_seed(0)
+    model, x = torch.nn.Linear(64, 64).eval(), torch.randn(4, 64)
+    graph = onnx_engine.exported(FlatCall(model, (x,), {}), [x])
+    found = onnx.load_from_string(onnx_engine.quantized(graph, [[x]] if scales == "static" else None))
+    arrays = [onnx.numpy_helper.to_array(each) for each in found.graph.initializer]
+    assert max(np.abs(each.astype(int)).max() for each in arrays if each.dtype == np.int8) == widest

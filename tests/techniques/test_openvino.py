@@ -21,7 +21,10 @@ from torch import nn
 import jupyter_optim as jo
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
-from jupyter_optim.techniques.engines import extra, trial
+from jupyter_optim.techniques import openvino as technique_module
+from jupyter_optim.techniques.engines import extra, nncf_quantizer, trial
+from jupyter_optim.techniques.engines.flat import FlatCall
+from jupyter_optim.techniques.engines.openvino_engine import converted
 from jupyter_optim.techniques.engines.stand_in import stand_in_of
 from tests.zoo import check_same, fingerprint, named, outputs_equal, peek
 from tests.zoo.timings import short_timings
@@ -491,7 +494,7 @@ def test_inputs_of_any_form_are_read_where_they_lie() -> None:
 
 
 def test_ctrl_c_within_a_call_leaves_the_engine_free_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    # GIVEN a call that is interrupted as soon as OpenVINO works on it
+    # GIVEN a call that is interrupted while OpenVINO works on it: Python raises that when OpenVINO is done
     torch.manual_seed(0)
     model, x = nn.Sequential(*(nn.Linear(1024, 1024) for _ in range(4))).eval(), torch.randn(64, 1024)
     expected = peek(model, x).detach()
@@ -504,8 +507,8 @@ def test_ctrl_c_within_a_call_leaves_the_engine_free_for_the_next(monkeypatch: p
         def __getattr__(self, name: str) -> Any:
             return getattr(real, name)
 
-        def start_async(self) -> None:
-            real.start_async()
+        def infer(self, **options: Any) -> None:
+            real.infer(**options)
             raise KeyboardInterrupt
 
     real = request._request
@@ -516,3 +519,24 @@ def test_ctrl_c_within_a_call_leaves_the_engine_free_for_the_next(monkeypatch: p
     # THEN it is at rest, and the next call is answered
     with torch.no_grad():
         assert torch.allclose(model(x), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("vnni", "widest"), [(True, 127), (False, 64)])
+def test_weights_are_narrow_where_int8_products_would_overflow(
+    monkeypatch: pytest.MonkeyPatch, vnni: bool, widest: int
+) -> None:
+    monkeypatch.setattr(nncf_quantizer, "has_vnni", lambda: vnni)
+    model, x = mlp(), torch.randn(4, 16)
+    graph = converted(FlatCall(model, (x,), {}), [x])
+    found = nncf_quantizer.quantized(graph, [[x]], Progress(), transformer=False)
+    weights = [
+        node.data for node in found.get_ops() if node.get_type_name() == "Constant" and node.data.dtype == "int8"
+    ]  # fmt: skip
+    assert max(abs(each.astype(int)).max() for each in weights) == widest
+
+
+def test_on_a_cpu_without_bfloat16_it_is_never_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(technique_module, "precisions", lambda: ("f32",))
+    for asked in ("auto", "bf16"):
+        step = on_openvino(mlp(), torch.randn(4, 16), precision=asked).history[-1]
+        assert "(OpenVINO, f32; built in " in step.reason

@@ -13,7 +13,6 @@ from torch import nn
 from jupyter_optim import tree
 
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device)
-_LEAVES = (torch.Tensor, *_IMMUTABLE)
 
 
 def key_of(
@@ -33,9 +32,17 @@ def parted(
     args: tuple[Any, ...], kwargs: Mapping[str, Any], device: torch.device
 ) -> tuple[tuple[Hashable, ...], list[torch.Tensor]] | None:
     """The key of a call, as `key_of` has it, and its tensors in order. It is quick, for it is asked at each call."""
+    found = _parted([*enumerate(args), *kwargs.items()], device)
+    return found if found is not None else _parted(tree.leaves((args, kwargs)), device)
+
+
+def _parted(
+    leaves: Iterable[tuple[Hashable, Any]], device: torch.device
+) -> tuple[tuple[Hashable, ...], list[torch.Tensor]] | None:
+    """The same for leaves with where each sits; None, too, if one of them is a container."""
     key: list[Hashable] = [torch.is_autocast_enabled(device.type)]
     tensors: list[torch.Tensor] = []
-    for name, leaf in _leaves(args, kwargs):
+    for name, leaf in leaves:
         if isinstance(leaf, torch.Tensor):
             if leaf.layout != torch.strided or leaf.is_nested or leaf.device != device:
                 return None
@@ -46,14 +53,6 @@ def parted(
         else:
             return None
     return tuple(key), tensors
-
-
-def _leaves(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterable[tuple[Hashable, Any]]:
-    """Each leaf with where it sits."""
-    given = [*enumerate(args), *kwargs.items()]
-    if all(isinstance(each, _LEAVES) for _, each in given):
-        return given
-    return tree.leaves((args, kwargs))
 
 
 def without_shapes(key: tuple[Hashable, ...]) -> tuple[Hashable, ...]:

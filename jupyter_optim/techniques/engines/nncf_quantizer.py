@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from jupyter_optim.hardware.isa import has_vnni
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques.engines.openvino_engine import without_telemetry
@@ -37,10 +38,13 @@ def quantized(
         nncf = importlib.import_module("nncf")
         nncf.set_log_level(logging.ERROR)
     given = [tuple(tensor.detach().contiguous().numpy() for tensor in sample) for sample in samples]
+    # without VNNI, products are summed in 16 bits, and 8-bit weights would overflow them
+    fix = nncf.OverflowFix.FIRST_LAYER if has_vnni() else nncf.OverflowFix.ENABLE
     with quiet(), _reporting(progress), signal_stack_kept():
         return nncf.quantize(
             model, nncf.Dataset(given), subset_size=len(given),
             model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
         )  # fmt: skip
 
 

@@ -158,7 +158,7 @@ class EngineTechnique(Technique):
 
     def rebuild(self, draft: nn.Module, kept: Kept) -> Change:
         """Convert the draft, which has its weights, for a call with the inputs of `kept`."""
-        word, scaled = kept.facts["word"], self._is_scaled(kept.facts["word"])
+        word, scaled = self.word_here(kept.facts["word"]), self._is_scaled(kept.facts["word"])
         absent = missing(*self.needs, extra=self.extra)
         if absent is not None:
             raise MissingExtra(f"{self.label}: {absent}.")
@@ -187,7 +187,7 @@ class EngineTechnique(Technique):
                 f"{self.label} finds its scales on other inputs than those it had when it was saved: its answers will "
                 "differ a little from the saved model's.", UserWarning, stacklevel=5,
             )  # fmt: skip
-        return self._stood_in(draft, call, engine, dict(kept.facts))
+        return self._stood_in(draft, call, engine, {**kept.facts, "word": word})
 
     def _kept_call(self, draft: nn.Module, kept: Kept) -> ForwardCall:
         assert kept.inputs is not None  # `rebuild` has looked
@@ -235,6 +235,10 @@ class EngineTechnique(Technique):
         if call.calibration and self._is_scaled(facts["word"]):
             note += ", scaled by the calibration inputs"
         return Change(draft, note, facts)
+
+    def word_here(self, word: str) -> str:
+        """What a form that was saved on another machine is called on this one."""
+        return word
 
     def facts(self, subject: Subject) -> dict[str, Any]:
         """What else of the model `source` and `rebuild` need to know."""

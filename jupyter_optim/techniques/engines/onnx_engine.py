@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from jupyter_optim.guard import weights_usable
+from jupyter_optim.hardware.isa import has_vnni
 from jupyter_optim.profiling.trace.annotate import op_range
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
@@ -71,13 +72,13 @@ def quantized(
         importlib.import_module("onnx").save(graph, plain)
         shapes.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
         int8 = quantization.QuantType.QInt8
+        # without VNNI, products are summed in 16 bits, and 8-bit weights would overflow them
+        exact = {"per_channel": True, "weight_type": int8, "reduce_range": not has_vnni()}
         if samples is not None:
             reader = _Samples([name.name for name in graph.graph.input], samples, progress or Progress())
-            quantization.quantize_static(
-                str(prepared), str(done), reader, per_channel=True, activation_type=int8, weight_type=int8
-            )
+            quantization.quantize_static(str(prepared), str(done), reader, activation_type=int8, **exact)
         else:
-            quantization.quantize_dynamic(str(prepared), str(done), per_channel=True, weight_type=int8)
+            quantization.quantize_dynamic(str(prepared), str(done), **exact)
         return done.read_bytes()
 
 

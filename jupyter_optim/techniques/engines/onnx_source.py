@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from jupyter_optim.hardware.isa import has_vnni
+
 _QUANTIZED = {
     "float32": "    data = graph.SerializeToString()\n",
     "dynamic": """\
@@ -9,7 +11,8 @@ _QUANTIZED = {
         onnx.save(graph, f"{folder}/plain.onnx")
         quant_pre_process(f"{folder}/plain.onnx", f"{folder}/prepared.onnx", skip_symbolic_shape=True)
         quantize_dynamic(
-            f"{folder}/prepared.onnx", f"{folder}/int8.onnx", per_channel=True, weight_type=QuantType.QInt8
+            f"{folder}/prepared.onnx", f"{folder}/int8.onnx", per_channel=True, reduce_range=REDUCED,
+            weight_type=QuantType.QInt8,
         )
         with open(f"{folder}/int8.onnx", "rb") as file:
             data = file.read()
@@ -31,7 +34,7 @@ _QUANTIZED = {
         onnx.save(graph, f"{folder}/plain.onnx")
         quant_pre_process(f"{folder}/plain.onnx", f"{folder}/prepared.onnx", skip_symbolic_shape=True)
         quantize_static(
-            f"{folder}/prepared.onnx", f"{folder}/int8.onnx", Samples(), per_channel=True,
+            f"{folder}/prepared.onnx", f"{folder}/int8.onnx", Samples(), per_channel=True, reduce_range=REDUCED,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
         )
         with open(f"{folder}/int8.onnx", "rb") as file:
@@ -116,7 +119,9 @@ def source(word: str, *, calibrated: bool = False) -> str:
     """
     calibrated = calibrated and word == "static"
     samples = "[tree_flatten(each)[0] for each in calibration]" if calibrated else "[inputs]"
+    # without VNNI a CPU sums int8 products in 16 bits, which 8-bit weights would overflow
+    quantized = _QUANTIZED[word].replace("SAMPLES", samples).replace("REDUCED", str(not has_vnni()))
     return _SOURCE % {
-        "imports": _IMPORTS[word], "quantized": _QUANTIZED[word].replace("SAMPLES", samples),
+        "imports": _IMPORTS[word], "quantized": quantized,
         "calibration": _CALIBRATION if calibrated else "",
     }  # fmt: skip

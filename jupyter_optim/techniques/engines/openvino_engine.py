@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from typing import Any
@@ -37,6 +38,13 @@ def openvino() -> Any:
     with quiet():
         importlib.import_module("openvino.tools.ovc")
         return importlib.import_module("openvino")
+
+
+@functools.cache
+def precisions() -> tuple[str, ...]:
+    """Those of `PRECISIONS` that this CPU computes in: where it has no bfloat16, OpenVINO takes float32 for it."""
+    able = openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return tuple(each for each in PRECISIONS if each != "bf16" or "BF16" in able)
 
 
 def converted(call: FlatCall, tensors: list[torch.Tensor]) -> Any:

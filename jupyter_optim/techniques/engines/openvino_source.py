@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jupyter_optim.hardware.isa import has_vnni
+
 _QUANTIZE = """\
     samples = [{samples}]
     samples = [tuple(value.numpy() for value in each if isinstance(value, torch.Tensor)) for each in samples]
-    graph = nncf.quantize(graph, nncf.Dataset(samples), subset_size=len(samples), model_type={model_type})
+    graph = nncf.quantize(graph, nncf.Dataset(samples), subset_size=len(samples), model_type={model_type}{fix})
 """
+_FIX = """,
+        # this CPU sums int8 products in 16 bits, which 8-bit weights would overflow
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
+    """
 _CALIBRATION = """\
 # calibration: the inputs that the scales are found on, a list of such tuples or dicts
 """
@@ -86,6 +92,6 @@ def source(precision: str, int8: Int8 | None = None) -> str:
     model_type = "nncf.ModelType.TRANSFORMER" if int8.transformer else "None"
     samples = "tree_flatten(each)[0] for each in calibration" if int8.calibrated else "inputs"
     return _SOURCE.format(
-        imports="import nncf\n", quantize=_QUANTIZE.format(samples=samples, model_type=model_type),
+        imports="import nncf\n", quantize=_QUANTIZE.format(samples=samples, model_type=model_type, fix="" if has_vnni() else _FIX),
         calibration=_CALIBRATION if int8.calibrated else "", precision=precision,
     )  # fmt: skip

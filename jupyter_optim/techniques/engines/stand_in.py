@@ -65,10 +65,11 @@ class StandIn:
         self.engine = engine
         self._original = original
         self._outputs = Frame(outputs)
-        self._verified, self._refused = {first}, set[tuple[Hashable, ...]]()
+        self._agreed: dict[tuple[Hashable, ...], bool] = {first: True}
+        """By kind of input: whether the engine answered like the original."""
         self._made_from = Watch(module)
-        self._watches = weakref.WeakKeyDictionary[nn.Module, Watch]()
-        self._stale = weakref.WeakSet[nn.Module]()
+        self._watches = weakref.WeakKeyDictionary[nn.Module, Watch | None]()
+        """What watches a module's weights; None once they are not those that the engine has."""
         self._warned = set[str]()
         self._lock = threading.RLock()
 
@@ -86,22 +87,19 @@ class StandIn:
         """The module's answers to a call."""
         watched = torch._C._get_tracing_state() is not None or torch.compiler.is_compiling()
         found = None if watched else parted(args, kwargs, self.engine.device)
-        if found is None or found[0] in self._refused:
+        if found is None:
             return self._original(module, *args, **kwargs)
         key, tensors = found
-        watch = None if self._declined(module, tensors) else self._watch(module)
+        agreed = self._agreed.get(key)
+        watch = None if agreed is False or self._declined(module, tensors) else self._watch(module)
         if watch is None:
-            if module in self._stale:
-                self._warn(
-                    "weights", "weights were changed, and it has the old ones: undo, and apply it again"
-                )
             return self._original(module, *args, **kwargs)
-        if key not in self._verified and not self._trusted(key):
+        if not agreed and not self._trusted(key):
             return self._verify(module, key, args, kwargs)
         try:
             return self._answers(module, watch, tensors, args, kwargs)
         except Exception:
-            if key in self._verified:
+            if agreed:
                 raise
             return self._verify(module, key, args, kwargs)
 
@@ -136,35 +134,34 @@ class StandIn:
         return True
 
     def _watch(self, module: nn.Module) -> Watch | None:
-        """What watches the module's weights; None once they are not those that the engine has."""
-        if module in self._stale:
-            return None
-        watch = self._watches.get(module)
-        if watch is None:
+        """What watches the module's weights; None if they are not those that the engine has, which it says once."""
+        try:
+            watch = self._watches[module]
+        except KeyError:
             # put into the live model, or copied with it
             watch = self._watches[module] = Watch(module)
             same = self._made_from.unwritten() and watch.same_contents(self._made_from.tensors)
         else:
-            same = watch.unchanged()
-        if not same:
-            self._stale.add(module)
-            return None
-        return watch
+            same = watch is not None and watch.unchanged()
+        if same:
+            return watch
+        self._watches[module] = None
+        self._warn("weights", "weights were changed, and it has the old ones: undo, and apply it again")
+        return None
 
     def _trusted(self, key: tuple[Hashable, ...]) -> bool:
         """Whether the engine was right on enough inputs that differ from these in their shapes alone."""
         form = without_shapes(key)
-        return sum(without_shapes(each) == form for each in self._verified) >= _TRUSTED_AFTER
+        right = (without_shapes(each) == form for each, agreed in self._agreed.items() if agreed)
+        return sum(right) >= _TRUSTED_AFTER
 
     def _verify(
         self, module: nn.Module, key: tuple[Hashable, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """The original's answers to inputs of a new kind, after which the engine is trusted with it, or never."""
         expected = self._original(module, *args, **kwargs)
-        if self._agrees(expected, tree.tensors((args, kwargs))):
-            self._verified.add(key)
-        else:
-            self._refused.add(key)
+        self._agreed[key] = self._agrees(expected, tree.tensors((args, kwargs)))
+        if not self._agreed[key]:
             self._warn("form", "it does not answer as the model does to inputs of this form")
         return expected
 
@@ -179,7 +176,7 @@ class StandIn:
         if what not in self._warned:
             self._warned.add(what)
             text = f"{self.engine.label} is not used: {reason}. PyTorch answers instead."
-            warnings.warn(text, UserWarning, stacklevel=5)
+            warnings.warn(text, UserWarning, stacklevel=6)
 
 
 def stand_in_(module: nn.Module, stand_in: StandIn) -> None:
