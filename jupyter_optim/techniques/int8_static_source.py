@@ -6,7 +6,7 @@ import pprint
 from collections.abc import Mapping
 from typing import Any
 
-from jupyter_optim.techniques.static_layers import ENGINE
+from jupyter_optim.techniques.static_layers import ENGINE, WIDEST
 
 _SOURCE = """\
 import torch
@@ -20,8 +20,8 @@ class StaticInt8(nn.Module):
         self.given, self.made, self.is_conv = given, made, isinstance(layer, nn.Conv2d)
         self.dims = layer.weight.dim()
         weight = layer.weight.detach()
-        scales = (weight.flatten(1).abs().amax(1) / 127).clamp_min(1e-12).double()
-        codes = (weight / scales.view(-1, *[1] * (weight.dim() - 1)).float()).round().clamp(-127, 127)
+        scales = (weight.flatten(1).abs().amax(1) / {widest}).clamp_min(1e-12).double()
+        codes = (weight / scales.view(-1, *[1] * (weight.dim() - 1)).float()).round().clamp(-{widest}, {widest})
         zeros = torch.zeros_like(scales, dtype=torch.long)
         bias = None if layer.bias is None else layer.bias.detach()
         if self.is_conv:
@@ -77,7 +77,7 @@ def source(facts: Mapping[str, Any]) -> str:
         path: tuple((each["scale"], each["zero"]) for each in both) for path, both in facts["layers"].items()
     }
     return _SOURCE.format(
-        engine=ENGINE, prepack=_PREPACK, multiply=_MULTIPLY, layers=pprint.pformat(grids, width=100, sort_dicts=False),
+        engine=ENGINE, widest=WIDEST, prepack=_PREPACK, multiply=_MULTIPLY, layers=pprint.pformat(grids, width=100, sort_dicts=False),
         result="found.contiguous() if x.is_contiguous() else found" if facts["contiguous"] else "found",
         put="model = layer" if "" in grids else "setattr(model.get_submodule(parent), name, layer)",
     )  # fmt: skip

