@@ -97,6 +97,13 @@ bf16, double, int8 = torch.bfloat16, torch.float64, torch.int8
 Q, KV = (2, 4, 16, 8), (2, 4, 12, 8)
 IMAGE = (2, 6, 8, 8)
 
+BF16_CONVOLUTION = (
+    "aten::mkldnn_convolution"
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    else "aten::_slow_conv2d_forward"
+)
+"""On a CPU without AVX-512, PyTorch has its own for bfloat16."""
+
 TABLE = [
     # matrix products: 2 x rows x inner x columns; bytes of bias, both factors, result
     Row("linear", F.linear, [(4, 8), (16, 8), (16,)], "aten::addmm", 1024, 960, 1024),
@@ -125,7 +132,7 @@ TABLE = [
     ),
     Row(
         "conv2d of bf16", lambda x, w: F.conv2d(x, w, None, 2, "valid"),
-        [(2, 4, 20, 20), (6, 4, 3, 3)], "aten::mkldnn_convolution", 69984, 8776, 69984, bf16,
+        [(2, 4, 20, 20), (6, 4, 3, 3)], BF16_CONVOLUTION, 69984, 8776, 69984, bf16,
     ),
     Row(
         "conv2d, padded unevenly", lambda x, w: F.conv2d(x, w, None, 1, "same"),
