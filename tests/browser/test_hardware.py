@@ -26,6 +26,8 @@ SPARKS = ("CPU, whole machine", "CPU, this kernel", "Memory, whole machine", "Me
 def _open(page) -> None:
     page.locator(".jp-Notebook .jp-Cell").nth(1).wait_for()
     page.get_by_text("Python 3 (ipykernel)").locator("visible=true").first.wait_for()
+    # a cell that is run before the kernel answers can be lost in Notebook 7
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
 
 
 def _run(page, cell: int) -> None:
