@@ -22,7 +22,7 @@ import jupyter_optim as jo
 from jupyter_optim.progress import Progress
 from jupyter_optim.quiet import quiet
 from jupyter_optim.techniques import openvino as technique_module
-from jupyter_optim.techniques.engines import extra, nncf_quantizer, trial
+from jupyter_optim.techniques.engines import extra, nncf_quantizer, openvino_request, trial
 from jupyter_optim.techniques.engines.flat import FlatCall
 from jupyter_optim.techniques.engines.openvino_engine import converted
 from jupyter_optim.techniques.engines.stand_in import stand_in_of
@@ -68,6 +68,10 @@ class Fickle(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc(x).flip(-1) if len(x) > 4 else self.fc(x)
+
+
+SMALL = [64 * 1024, -1]
+"""Bytes up to which OpenVINO's inputs and answers are copied: all of these models', and none."""
 
 
 def mlp() -> nn.Module:
@@ -445,7 +449,11 @@ def test_where_it_is_not_installed_it_says_how_to_install_it(monkeypatch: pytest
 @pytest.mark.parametrize(
     "keep", [lambda y: y, lambda y: y.view(-1)[3:], lambda y: y.detach().numpy(), lambda y: y.detach().t()]
 )
-def test_answers_that_are_still_held_are_never_written_to(keep: Any) -> None:
+@pytest.mark.parametrize("small", SMALL)
+def test_answers_that_are_still_held_are_never_written_to(
+    keep: Any, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_request, "_SMALL", small)
     # GIVEN answers to many inputs, of which a part or another form is kept, or the whole
     model, batches = mlp(), [torch.randn(4, 16) for _ in range(12)]
     expected = [keep(peek(model, x).clone()) for x in batches]
@@ -460,7 +468,8 @@ def test_answers_that_are_still_held_are_never_written_to(keep: Any) -> None:
     )
 
 
-def test_memory_of_answers_that_nobody_holds_is_used_again() -> None:
+def test_memory_of_answers_that_nobody_holds_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_request, "_SMALL", -1)
     model, x = mlp(), torch.randn(4, 16)
     on_openvino(model, x, precision="f32")
     with torch.no_grad():
@@ -472,7 +481,10 @@ def test_memory_of_answers_that_nobody_holds_is_used_again() -> None:
     assert len(places) <= 3
 
 
-def test_inputs_of_any_form_are_read_where_they_lie() -> None:
+@pytest.mark.parametrize("small", SMALL)
+def test_inputs_of_any_form_are_read(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_request, "_SMALL", small)
+
     class Shifted(nn.Module):
         def __init__(self) -> None:
             super().__init__()

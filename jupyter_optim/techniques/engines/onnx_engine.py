@@ -73,12 +73,12 @@ def quantized(
         shapes.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
         int8 = quantization.QuantType.QInt8
         # without VNNI, products are summed in 16 bits, and 8-bit weights would overflow them
-        exact = {"per_channel": True, "weight_type": int8, "reduce_range": not has_vnni()}
+        options = {"per_channel": True, "weight_type": int8, "reduce_range": not has_vnni()}
         if samples is not None:
             reader = _Samples([name.name for name in graph.graph.input], samples, progress or Progress())
-            quantization.quantize_static(str(prepared), str(done), reader, activation_type=int8, **exact)
+            quantization.quantize_static(str(prepared), str(done), reader, activation_type=int8, **options)
         else:
-            quantization.quantize_dynamic(str(prepared), str(done), **exact)
+            quantization.quantize_dynamic(str(prepared), str(done), **options)
         return done.read_bytes()
 
 
