@@ -14,7 +14,7 @@ from torch import nn
 import jupyter_optim as jo
 from benchmarks.rivals.models import RUNNERS, Runner
 from benchmarks.rivals.others import OTHERS, Call, called
-from benchmarks.timing import Result, spread
+from benchmarks.timing import Result, seconds, spread
 from jupyter_optim.session.start import open_session
 from jupyter_optim.techniques.graft import CARRIED
 from jupyter_optim.workload import Workload
@@ -25,6 +25,8 @@ BLOCK_S, BLOCK_CALLS = 0.05, 5
 SETTLE_S = 0.07
 """Calls before those that count: threads of ONNX Runtime spin for 50 ms behind each call of theirs, and whoever came next
 had half of two cores."""
+TOO_SLOW = 10
+"""A contestant whose call takes this many times as long as one of the model as it was is not timed further."""
 COSINE = 0.99
 AS_IT_WAS = "the model as it was"
 CLICKS = (
@@ -83,6 +85,7 @@ def _race(runner: Runner) -> Result:
     model, inputs = _built(runner)
     eager = called(model, inputs)
     expected = eager().clone()
+    limit_s = TOO_SLOW * seconds(eager)
     contestants: dict[str, Call] = {}
     failed: dict[str, str] = {}
     for name, make in OTHERS.items():
@@ -94,6 +97,10 @@ def _race(runner: Runner) -> Result:
             continue
         contestants[name] = call
     ours = _clicked(runner, failed)
+    for entered in (contestants, ours):
+        for name in [name for name, call in entered.items() if seconds(call) > limit_s]:
+            del entered[name]
+            failed[name] = f"a call takes more than {TOO_SLOW} times as long as one of the model as it was"
     cosines = {name: _cosine(call(), expected) for name, call in {**contestants, **ours}.items()}
     speeds = {AS_IT_WAS: spread([1.0]), **_speeds(eager, {**contestants, **ours})}
     fair = [AS_IT_WAS, *(name for name in contestants if cosines[name] >= COSINE)]

@@ -21,6 +21,13 @@ from jupyter_optim.workload import Workload
 
 _BLOCK_CALLS = 5
 _BLOCK_S = 0.02
+_LONG_S = 0.5
+"""Calls this long are timed one by one: they bring their weights back in a small part of their time."""
+
+_FAR_SLOWER, _FAR_SLOWER_PAIRS = 0.5, 2
+"""A draft at less than half the speed in each of the first pairs is not timed further: nothing narrower is needed to
+turn it down, and its calls may take minutes (bfloat16 convolutions on a CPU without such arithmetic: 40 times as long)."""
+
 _RESAMPLES = 2000
 
 
@@ -60,7 +67,8 @@ def time_pair(
     """
     budget = budget or PairedBudget()
     a, b = _block_timer(workload, live, progress), _block_timer(workload, draft, progress)
-    calls = max(_calls_for(a), _calls_for(b))
+    usual = (_usual_s(a), _usual_s(b))
+    calls = 1 if max(usual) > _LONG_S else max(_BLOCK_CALLS - 1, int(np.ceil(_BLOCK_S / min(usual))))
     befores: list[float] = []
     afters: list[float] = []
     deadline = time.perf_counter() + budget.seconds
@@ -72,6 +80,10 @@ def time_pair(
             times = {first: first(calls), second: second(calls)}
             befores.append(times[a])
             afters.append(times[b])
+            if pair + 1 == _FAR_SLOWER_PAIRS and all(
+                before < _FAR_SLOWER * after for before, after in zip(befores, afters, strict=True)
+            ):
+                break
             if pair + 1 >= budget.min_pairs:
                 interval = ratio_interval(befores, afters)
                 if (
@@ -107,10 +119,10 @@ def _block_timer(workload: Workload, model: nn.Module, progress: Progress) -> Ca
     return block
 
 
-def _calls_for(block: Callable[[int], float]) -> int:
-    block(1)
+def _usual_s(block: Callable[[int], float]) -> float:
+    """Seconds of a call, after one that may do the work of a first call, unless the call is long."""
     once_s = block(1) / 1e3
-    return max(_BLOCK_CALLS - 1, int(np.ceil(_BLOCK_S / max(once_s, 1e-7))))
+    return max(1e-7, once_s if once_s > _LONG_S else block(1) / 1e3)
 
 
 def ratio_interval(befores: list[float], afters: list[float]) -> Interval:

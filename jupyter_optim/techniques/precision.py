@@ -10,11 +10,21 @@ from torch import nn
 
 from jupyter_optim import tree
 from jupyter_optim.errors import NotApplicable
+from jupyter_optim.profiling.latency import no_gc
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.draft import Draft
-from jupyter_optim.techniques.rehearse import rehearse_draft
-from jupyter_optim.techniques.subject import Subject
+from jupyter_optim.techniques.rehearse import Prediction, ratio_of, rehearse_draft
+from jupyter_optim.techniques.subject import Subject, sample_inputs
 from jupyter_optim.techniques.technique import Assessment, Change, Kept, Technique
+
+_COSTLY: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""Layers whose arithmetic in 16 bits a CPU may lack."""
+
+_QUICK_MS = 20.0
+"""A model whose call takes less is rehearsed as a whole."""
+
+_FAR_SLOWER = 0.25
+"""A predicted speed-up at which nobody needs a closer one."""
 
 
 class CastInputs:
@@ -77,9 +87,12 @@ class _HalfPrecision(Technique):
         if reason is not None:
             return Assessment(applies=False, reason=reason)
         draft = self.transform(Draft(subject.model).root, subject, {}, subject.progress).model
+        hidden = None
         try:
-            prediction = rehearse_draft(subject, draft)
-            hidden = _hidden(subject.workload.outputs(draft), self.dtype)
+            prediction = _far_slower(subject, draft, self.dtype)
+            if prediction is None:
+                prediction = rehearse_draft(subject, draft)
+                hidden = _hidden(subject.workload.outputs(draft), self.dtype)
         except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             return Assessment(applies=False, reason=f"in {self.name} its forward raises: {first}")
@@ -89,8 +102,8 @@ class _HalfPrecision(Technique):
             )
         return Assessment(
             applies=True, reason=f"All floating-point work in {self.name}, with half the bytes to move.",
-            covers_share=1.0, predicted_speedup=prediction.speedup, predicted_size_ratio=_size_ratio(subject.model),
-            method=prediction.method,
+            covers_share=prediction.covers_share, predicted_speedup=prediction.speedup,
+            predicted_size_ratio=_size_ratio(subject.model), method=prediction.method,
         )  # fmt: skip
 
     def _obstacle(self, subject: Subject) -> str | None:
@@ -141,6 +154,37 @@ model.register_forward_pre_hook(
 )
 model.register_forward_hook(lambda module, args, output: _cast(output, {target}, {facts["source"]}))
 """
+
+
+def _far_slower(subject: Subject, draft: nn.Module, dtype: torch.dtype) -> Prediction | None:
+    """What the costliest layer says if that alone makes the draft far slower, else None.
+
+    A CPU without arithmetic in 16 bits takes 40 times as long for a convolution: a call of the draft, tens of seconds.
+    """
+    layers = [
+        layer
+        for layer in subject.layers(_COSTLY, exact=False)
+        if not layer.module._forward_hooks and not layer.module._forward_pre_hooks
+    ]
+    if not layers or subject.call_ms < _QUICK_MS:
+        return None
+    layer = max(layers, key=lambda each: each.share)
+    inputs = sample_inputs(layer)
+    if inputs is None:
+        return None
+    module, changed = layer.module, draft.get_submodule(layer.path)
+    cast = tuple(each.to(dtype) if each.is_floating_point() else each for each in inputs)
+    with torch.no_grad(), no_gc():
+        ratio = ratio_of(lambda: module(*inputs), lambda: changed(*cast), inputs[0].device)
+    like = [each for each in layers if type(each.module) is type(module)]
+    share = min(1.0, sum(each.share for each in like))
+    speedup = 1 / (1 - share + share / ratio)
+    if speedup > _FAR_SLOWER:
+        return None
+    method = (
+        f"one {type(module).__name__}, measured, as an example of all {len(like)}; the rest counted as it is"
+    )
+    return Prediction(speedup, share, method)
 
 
 def _hidden(outputs: Any, dtype: torch.dtype) -> str | None:
