@@ -25,8 +25,9 @@ _LONG_S = 0.5
 """Calls this long are timed one by one: they bring their weights back in a small part of their time."""
 
 _FAR_SLOWER, _FAR_SLOWER_PAIRS = 0.5, 2
-"""A draft at less than half the speed in each of the first pairs is not timed further: nothing narrower is needed to
-turn it down, and its calls may take minutes (bfloat16 convolutions on a CPU without such arithmetic: 40 times as long)."""
+"""A draft whose calls are long, at less than half the speed in each of the first pairs, is not timed further: nothing
+narrower is needed to turn it down (bfloat16 convolutions on a CPU without such arithmetic: 40 times as long). Short calls
+on a busy machine may look like that, and cost little to time again."""
 
 _RESAMPLES = 2000
 
@@ -80,8 +81,10 @@ def time_pair(
             times = {first: first(calls), second: second(calls)}
             befores.append(times[a])
             afters.append(times[b])
-            if pair + 1 == _FAR_SLOWER_PAIRS and all(
-                before < _FAR_SLOWER * after for before, after in zip(befores, afters, strict=True)
+            if (
+                pair + 1 == _FAR_SLOWER_PAIRS
+                and usual[1] > _LONG_S
+                and all(before < _FAR_SLOWER * after for before, after in zip(befores, afters, strict=True))
             ):
                 break
             if pair + 1 >= budget.min_pairs:
