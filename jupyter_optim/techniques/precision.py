@@ -10,11 +10,10 @@ from torch import nn
 
 from jupyter_optim import tree
 from jupyter_optim.errors import NotApplicable
-from jupyter_optim.profiling.latency import no_gc
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.draft import Draft
-from jupyter_optim.techniques.rehearse import Prediction, ratio_of, rehearse_draft
-from jupyter_optim.techniques.subject import Subject, sample_inputs
+from jupyter_optim.techniques.rehearse import Prediction, layer_ratio, rehearse_draft
+from jupyter_optim.techniques.subject import Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Kept, Technique
 
 _COSTLY: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -102,8 +101,8 @@ class _HalfPrecision(Technique):
             )
         return Assessment(
             applies=True, reason=f"All floating-point work in {self.name}, with half the bytes to move.",
-            covers_share=prediction.covers_share, predicted_speedup=prediction.speedup,
-            predicted_size_ratio=_size_ratio(subject.model), method=prediction.method,
+            covers_share=1.0, predicted_speedup=prediction.speedup, predicted_size_ratio=_size_ratio(subject.model),
+            method=prediction.method,
         )  # fmt: skip
 
     def _obstacle(self, subject: Subject) -> str | None:
@@ -169,13 +168,16 @@ def _far_slower(subject: Subject, draft: nn.Module, dtype: torch.dtype) -> Predi
     if not layers or subject.call_ms < _QUICK_MS:
         return None
     layer = max(layers, key=lambda each: each.share)
-    inputs = sample_inputs(layer)
-    if inputs is None:
+    module, changed, cast = layer.module, draft.get_submodule(layer.path), CastInputs(torch.float32, dtype)
+
+    def in_16_bits(*inputs: torch.Tensor) -> object:
+        args, _ = cast(changed, inputs, {})
+        return changed(*args)
+
+    with subject.workload.undisturbed(module), subject.workload.undisturbed(changed):
+        ratio = layer_ratio(layer, lambda _module, _layer: in_16_bits)
+    if ratio is None:
         return None
-    module, changed = layer.module, draft.get_submodule(layer.path)
-    cast = tuple(each.to(dtype) if each.is_floating_point() else each for each in inputs)
-    with torch.no_grad(), no_gc():
-        ratio = ratio_of(lambda: module(*inputs), lambda: changed(*cast), inputs[0].device)
     like = [each for each in layers if type(each.module) is type(module)]
     share = min(1.0, sum(each.share for each in like))
     speedup = 1 / (1 - share + share / ratio)

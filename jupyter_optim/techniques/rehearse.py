@@ -62,7 +62,7 @@ def rehearse_layers(
         if share < 0.01:
             continue  # cannot move the prediction by more than that
         with subject.workload.undisturbed(members[0].module):
-            ratio = _layer_ratio(members[0], changed)
+            ratio = layer_ratio(members[0], changed)
         if ratio is not None:
             saved += share * (1 - 1 / ratio)
     saved += max(0.0, 1 - covered) * scale_rest
@@ -72,8 +72,13 @@ def rehearse_layers(
     return Prediction(1 / max(0.02, 1 - saved), min(1.0, covered), method)
 
 
-def _layer_ratio(layer: Layer, changed: Callable[[nn.Module, Layer], nn.Module | None]) -> float | None:
-    """Time of the layer over that of its changed form: the median over rounds, in turn."""
+def layer_ratio(
+    layer: Layer, changed: Callable[[nn.Module, Layer], Callable[..., object] | None]
+) -> float | None:
+    """Time of the layer over that of its changed form: the median over rounds, in turn; None if one takes no such inputs.
+
+    The caller keeps the layer undisturbed.
+    """
     inputs = sample_inputs(layer)
     if inputs is None:
         return None
@@ -83,8 +88,10 @@ def _layer_ratio(layer: Layer, changed: Callable[[nn.Module, Layer], nn.Module |
     with torch.no_grad(), no_gc():
         try:
             return ratio_of(lambda: layer.module(*inputs), lambda: other(*inputs), inputs[0].device)
-        except (RuntimeError, NotImplementedError, TypeError):
-            return None  # a shape or type that the changed form does not take
+        except (RuntimeError, NotImplementedError, TypeError, ValueError, AssertionError):
+            return (
+                None  # a shape or type that the changed form does not take, or values that the layer does not
+            )
 
 
 def ratio_of(before: Callable[[], object], after: Callable[[], object], device: torch.device) -> float:

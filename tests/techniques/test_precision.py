@@ -53,6 +53,43 @@ def test_one_layer_tells_that_16_bits_are_far_slower_before_the_draft_is_called(
     assert len(SlowIn16Bits.called) == 1
 
 
+class Counting(SlowIn16Bits):
+    """Counts its calls in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.add_(1)
+        return super().forward(x)
+
+
+def test_to_time_a_layer_leaves_it_and_the_random_numbers_as_they_were() -> None:
+    model = nn.Sequential(Counting())
+    subject = subject_of(model)
+    seen, state = model[0].seen.clone(), torch.get_rng_state()
+    found = Bf16().judge(subject)
+    assert "as an example of all 1" in found.method
+    assert torch.equal(model[0].seen, seen)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class Particular(SlowIn16Bits):
+    """Takes the images of these tests alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.equal(x, IMAGES.to(x.dtype)):
+            raise ValueError("other images")
+        return super().forward(x)
+
+
+def test_a_layer_that_takes_no_made_up_inputs_is_timed_within_the_draft() -> None:
+    found = Bf16().judge(subject_of(nn.Sequential(Particular(0))))
+    assert found.applies
+    assert "changed model" in found.method
+
+
 def test_a_hook_of_the_users_sees_no_made_up_inputs() -> None:
     seen: list[torch.Tensor] = []
     model = nn.Sequential(SlowIn16Bits(0))
