@@ -228,6 +228,32 @@ def test_changed_weights_are_noticed(change: str) -> None:
     session.undo()
 
 
+@pytest.mark.parametrize("technique", ["openvino", "openvino-int8", "onnxruntime", "onnxruntime-int8"])
+@pytest.mark.parametrize("entry", ["weight-norm-old", "spectral-norm-old", "pruned-by-mask"])
+def test_weights_that_hooks_of_pytorchs_own_compute_are_converted(entry: str, technique: str) -> None:
+    torch.manual_seed(0)
+    model, x = named(entry).build()
+    model.eval()
+    before, expected = fingerprint(model), peek(model, x)
+    session = jo.optimize(model, x)
+    step = session.apply(technique, keep="always")
+    assert step.accepted, step.reason
+    stand_in = stand_in_of(model)
+    assert stand_in is not None
+    with torch.no_grad():
+        answers = model(x)
+        assert torch.nn.functional.cosine_similarity(answers.flatten(), expected.flatten(), dim=0) > 0.999
+        source = next(value for name, value in model.named_parameters() if name.endswith(("_orig", "_g")))
+        kept = source.clone()
+        source[0].mul_(-1)
+        with pytest.warns(UserWarning, match="weights were changed"):
+            changed = model(x)
+        source.copy_(kept)
+    assert not torch.allclose(changed, answers, atol=1e-3)
+    session.undo()
+    check_same(before, fingerprint(model), but=("versions",))  # the two writes above
+
+
 def test_weights_changed_before_the_first_call_are_noticed_too() -> None:
     model, x = mlp(), torch.randn(4, 16)
     on_openvino(model, x)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch import nn
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from jupyter_optim import tree
 from jupyter_optim.errors import NotApplicable
@@ -14,6 +19,8 @@ from jupyter_optim.techniques.subject import Subject
 
 _PLACES = {"cpu": "the CPU", "cuda": "NVIDIA GPUs"}
 _WHERE = {"cpu": "the CPU", "cuda": "a GPU"}
+_CONVERTED = (BasePruningMethod, SpectralNorm, WeightNorm)
+"""PyTorch's own hooks, which compute a weight from others: so does what was exported, and both notice new ones."""
 _INSTEAD = {"cpu": ": take `openvino` or `onnxruntime`", "cuda": ": take `tensorrt`"}
 
 
@@ -65,4 +72,6 @@ def obstacle(subject: Subject, dtypes: tuple[torch.dtype, ...]) -> str | None:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    """Whether calls of it do something besides that is the user's, and that an engine leaves out."""
+    hooks = chain(module._forward_hooks.values(), module._forward_pre_hooks.values())
+    return not all(isinstance(hook, _CONVERTED) for hook in hooks)
