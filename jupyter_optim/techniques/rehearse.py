@@ -89,9 +89,7 @@ def layer_ratio(
         try:
             return ratio_of(lambda: layer.module(*inputs), lambda: other(*inputs), inputs[0].device)
         except (RuntimeError, NotImplementedError, TypeError, ValueError, AssertionError):
-            return (
-                None  # a shape or type that the changed form does not take, or values that the layer does not
-            )
+            return None  # one of them takes no such shape, type or values
 
 
 def ratio_of(before: Callable[[], object], after: Callable[[], object], device: torch.device) -> float:

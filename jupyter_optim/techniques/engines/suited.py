@@ -19,9 +19,10 @@ from jupyter_optim.techniques.subject import Subject
 
 _PLACES = {"cpu": "the CPU", "cuda": "NVIDIA GPUs"}
 _WHERE = {"cpu": "the CPU", "cuda": "a GPU"}
-_CONVERTED = (BasePruningMethod, SpectralNorm, WeightNorm)
-"""PyTorch's own hooks, which compute a weight from others: so does what was exported, and both notice new ones."""
 _INSTEAD = {"cpu": ": take `openvino` or `onnxruntime`", "cuda": ": take `tensorrt`"}
+
+_CONVERTED = (BasePruningMethod, SpectralNorm, WeightNorm)
+"""Hooks of PyTorch's own that compute a weight from a module's tensors, and that are converted with its forward."""
 
 
 def elsewhere(model: torch.device, engine: str) -> str | None:
@@ -72,6 +73,6 @@ def obstacle(subject: Subject, dtypes: tuple[torch.dtype, ...]) -> str | None:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    """Whether calls of it do something besides that is the user's, and that an engine leaves out."""
+    """Whether it has hooks that an engine would leave out."""
     hooks = chain(module._forward_hooks.values(), module._forward_pre_hooks.values())
     return not all(isinstance(hook, _CONVERTED) for hook in hooks)
