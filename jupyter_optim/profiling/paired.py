@@ -7,6 +7,7 @@ not counted.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,13 +22,20 @@ from jupyter_optim.workload import Workload
 
 _BLOCK_CALLS = 5
 _BLOCK_S = 0.02
+_ENOUGH_S = 0.3
+"""A block that takes this long need not have all these calls: its first one brought the weights back."""
+
 _LONG_S = 0.5
-"""Calls this long are timed one by one: they bring their weights back in a small part of their time."""
+"""Calls this long are looked at once only before they are timed."""
 
 _FAR_SLOWER, _FAR_SLOWER_PAIRS = 0.5, 2
 """A draft whose calls are long, at less than half the speed in each of the first pairs, is not timed further: nothing
 narrower is needed to turn it down (bfloat16 convolutions on a CPU without such arithmetic: 40 times as long). Short calls
 on a busy machine may look like that, and cost little to time again."""
+
+_CLEAR_GAIN = 1.1
+"""An interval wholly beyond this, or beyond its inverse, settles whether the draft is faster: pairs go on for the
+figure's sake alone."""
 
 _RESAMPLES = 2000
 
@@ -41,6 +49,14 @@ class PairedBudget:
     seconds: float = 6.0
     width: float = 0.04
     """The interval's width over its median at which more pairs tell nothing new."""
+    clear_width: float = 0.1
+    """The same, once it is clear which one is faster."""
+
+    def settled(self, interval: Interval) -> bool:
+        """Whether `interval` is narrow enough for what it has to tell."""
+        clear = interval.low > _CLEAR_GAIN or interval.high < 1 / _CLEAR_GAIN
+        width = self.clear_width if clear else self.width
+        return interval.high - interval.low < width * interval.median
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +85,7 @@ def time_pair(
     budget = budget or PairedBudget()
     a, b = _block_timer(workload, live, progress), _block_timer(workload, draft, progress)
     usual = (_usual_s(a), _usual_s(b))
-    calls = 1 if max(usual) > _LONG_S else max(_BLOCK_CALLS - 1, int(np.ceil(_BLOCK_S / min(usual))))
+    calls = _block_calls(usual)
     befores: list[float] = []
     afters: list[float] = []
     deadline = time.perf_counter() + budget.seconds
@@ -87,12 +103,10 @@ def time_pair(
                 and all(before < _FAR_SLOWER * after for before, after in zip(befores, afters, strict=True))
             ):
                 break
-            if pair + 1 >= budget.min_pairs:
-                interval = ratio_interval(befores, afters)
-                if (
-                    interval.high - interval.low
-                ) < budget.width * interval.median or time.perf_counter() > deadline:
-                    break
+            if pair + 1 >= budget.min_pairs and (
+                time.perf_counter() > deadline or budget.settled(ratio_interval(befores, afters))
+            ):
+                break
     return PairedTiming(
         ratio_interval(befores, afters),
         float(np.median(befores)),
@@ -100,6 +114,12 @@ def time_pair(
         len(befores),
         calls,
     )
+
+
+def _block_calls(usual_s: tuple[float, float]) -> int:
+    """Calls in a block, besides the one that is left out: several, long enough together; fewer where each is long."""
+    several = max(_BLOCK_CALLS - 1, math.ceil(_BLOCK_S / min(usual_s)))
+    return min(several, math.ceil(_ENOUGH_S / max(usual_s)))
 
 
 def _block_timer(workload: Workload, model: nn.Module, progress: Progress) -> Callable[[int], float]:

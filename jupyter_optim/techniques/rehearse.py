@@ -26,6 +26,9 @@ _SLOW_S = 0.05
 _VERY_SLOW_S = 0.1
 """A call this long is compared once."""
 
+_DRAFT_ROUNDS, _MOST_DRAFT_ROUNDS = ((_VERY_SLOW_S, 1), (_SLOW_S, 2), (0.02, 3)), 5
+"""Seconds of a call above which a whole draft is compared this often, and how often where calls are shorter."""
+
 _SLOWEST = 4.0
 """A rehearsed draft that takes this many times the live model's time is not timed any further."""
 
@@ -162,12 +165,14 @@ def rehearse_draft(subject: Subject, draft: nn.Module) -> Prediction:
     with workload.undisturbed(live), workload.undisturbed(draft), no_gc():
         first = once(draft, 1)
         usual = (subject.report.latency.median_ms or 0.0) / 1e3
-        if first > _SLOWEST * usual and usual > 0.02:
-            return Prediction(usual / first, 1.0, "one call of the changed model")
+        if first > max(_SLOWEST * usual, _SLOW_S):
+            first = min(first, once(draft, 1))  # the one before may have packed its weights
+            if first > _SLOWEST * usual:
+                return Prediction(usual / first, 1.0, "two calls of the changed model")
         calls = max(1, min(50, int(0.02 / max(first, 1e-6))))
         slow = usual > _SLOW_S
         ratios = []
-        for _ in range(1 if usual > _VERY_SLOW_S else 2 if slow else 5):
+        for _ in range(_draft_rounds(usual)):
             if not slow:
                 once(live, 1)  # brings its weights back into the caches
             before = once(live, calls)
@@ -177,6 +182,11 @@ def rehearse_draft(subject: Subject, draft: nn.Module) -> Prediction:
     ratios.sort()
     middle = (ratios[(len(ratios) - 1) // 2] + ratios[len(ratios) // 2]) / 2
     return Prediction(middle, 1.0, f"{len(ratios) * calls} calls of the changed model beside the live one")
+
+
+def _draft_rounds(usual_s: float) -> int:
+    """How often a draft is compared with a live model whose calls take so long."""
+    return next((rounds for above_s, rounds in _DRAFT_ROUNDS if usual_s > above_s), _MOST_DRAFT_ROUNDS)
 
 
 def layer_times(layer: Layer, candidates: list[nn.Module]) -> list[float] | None:
