@@ -61,21 +61,33 @@ SORT = f"""async i => {{ {PAINTED}
   return took;
 }}"""
 
-# a page of rows every few frames, as a hand turns a wheel; gives the longest frame
-SCROLL = f"""async () => {{
-  const box = [...document.querySelectorAll('{TABLE}')].find(node => node.offsetParent !== null);
+# a page of rows every third frame; gives the time of each frame
+SCROLL = """async box => {
   const frame = () => new Promise(done => requestAnimationFrame(done));
   box.scrollTop = 0;
   await frame();
-  let before = await frame(), longest = 0;
-  for (let i = 0; i < 120; i++) {{
+  let before = await frame();
+  const frames = [];
+  for (let i = 0; i < 120; i++) {
     box.scrollTop += 130;
     const now = await frame();
-    longest = Math.max(longest, now - before);
+    frames.push(now - before);
     before = now;
+  }
+  if (box.querySelector('tr[aria-rowindex="2"]') !== null) { throw new Error('did not scroll'); }
+  return frames;
+}"""
+
+# as many rows of mere text, all of them there: what the browser itself takes
+PLAIN = f"""ours => {{
+  const box = document.body.appendChild(document.createElement('div'));
+  const {{left, top, width, height}} = ours.getBoundingClientRect();
+  box.style.cssText = `position: fixed; overflow: auto; background: white; z-index: 9999;
+    left: ${{left}}px; top: ${{top}}px; width: ${{width}}px; height: ${{height}}px`;
+  for (let i = 0; i < {OPS}; i++) {{
+    box.appendChild(document.createElement('div')).textContent = `aten::addmm 0.123 ms 12.3% layers.${{i}}.linear`;
   }}
-  if (box.querySelector('tr[aria-rowindex="2"]') !== null) {{ throw new Error('did not scroll'); }}
-  return longest;
+  return box;
 }}"""
 
 # looks at every frame whether the notebook is there, and how many of its reports are drawn
@@ -107,14 +119,28 @@ def renderer() -> Result:
         page.locator(f"{TABLE} th button").first.wait_for()
         columns = page.locator(f"{TABLE} th button").count()
         sort = [page.evaluate(SORT, i % columns) for i in range(2 * columns)]
-        scroll = [page.evaluate(SCROLL) for _ in range(ROUNDS)]
-    bars = {"first_paint_ms": 150, "sort_ms": 50, "longest_frame_ms": 50}
-    found = {"first_paint_ms": first, "sort_ms": sort, "longest_frame_ms": scroll}
+        table = page.locator(TABLE).locator("visible=true").element_handle()
+        scroll = [page.evaluate(SCROLL, table) for _ in range(ROUNDS)]
+        plain = page.evaluate_handle(PLAIN, table)
+        beside = [page.evaluate(SCROLL, plain) for _ in range(ROUNDS)]
+    worst = {
+        "first paint": statistics.median(first) / 150, "sort": statistics.median(sort) / 50,
+        "a frame": max(map(max, scroll)) / 50,
+    }  # fmt: skip
     return {
         "bar": "first paint 150 ms; sort 50 ms; no frame over 50 ms", "ops": OPS,
-        "holds": all(statistics.median(found[name]) <= bar for name, bar in bars.items()),
-        "ratio": max(statistics.median(found[name]) / bar for name, bar in bars.items()),
-        **{name: spread(values) for name, values in found.items()}, "load": os.getloadavg()[0],
+        "holds": max(worst.values()) <= 1, "ratio": max(worst.values()), "of": max(worst, key=lambda each: worst[each]),
+        "first_paint_ms": spread(first), "sort_ms": spread(sort), "frames": _frames(scroll),
+        "frames_of_mere_text": _frames(beside), "load": os.getloadavg()[0],
+    }  # fmt: skip
+
+
+def _frames(scrolls: list[list[float]]) -> Result:
+    """The longest frame of each scroll, and how many there were at all."""
+    frames = [each for scroll in scrolls for each in scroll]
+    return {
+        "longest_ms": spread([max(each) for each in scrolls]), "over_50_ms": sum(each > 50.5 for each in frames),
+        "count": len(frames),
     }  # fmt: skip
 
 

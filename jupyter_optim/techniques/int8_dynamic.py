@@ -18,7 +18,7 @@ from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.int8_layers import Bf16Linear, Int8Linear, engines, quantized_rnn
 from jupyter_optim.techniques.int8_source import source
 from jupyter_optim.techniques.rehearse import Prediction, layer_times, rehearse_draft, rehearse_layers
-from jupyter_optim.techniques.replace import replace_modules_
+from jupyter_optim.techniques.replace import has_hooks, replace_modules_
 from jupyter_optim.techniques.sensitivity import Sensitivity, sensitivities
 from jupyter_optim.techniques.subject import Layer, Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique, counted
@@ -184,8 +184,7 @@ def _in_bfloat16(linear: nn.Module) -> nn.Module:
 def _is_float32(module: nn.Module) -> bool:
     plain = not isinstance(module, nn.RNNBase) or (module.proj_size == 0 and module.bias)
     # hooks of the user and parametrizations would be lost with the layer
-    hooked = module._forward_hooks or module._forward_pre_hooks
-    return plain and not hooked and all(p.dtype == torch.float32 for p in module.parameters())
+    return plain and not has_hooks(module) and all(p.dtype == torch.float32 for p in module.parameters())
 
 
 def _read_directly(subject: Subject) -> frozenset[str]:

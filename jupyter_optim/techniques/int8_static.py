@@ -14,7 +14,7 @@ from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.int8_static_source import source
 from jupyter_optim.techniques.packing import weight_holders, weight_of
 from jupyter_optim.techniques.rehearse import rehearse_draft
-from jupyter_optim.techniques.replace import replace_modules_
+from jupyter_optim.techniques.replace import has_hooks, replace_modules_
 from jupyter_optim.techniques.static_layers import Grid, StaticInt8
 from jupyter_optim.techniques.static_quantized import Quantized, mixed_of
 from jupyter_optim.techniques.subject import Layer, Subject
@@ -171,7 +171,7 @@ def _quantizable(subject: Subject) -> list[Layer]:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    if module._forward_hooks or module._forward_pre_hooks or "weight" not in module._parameters:
+    if has_hooks(module) or "weight" not in module._parameters:
         return False
     if isinstance(module, nn.Conv2d) and (module.padding_mode != "zeros" or isinstance(module.padding, str)):
         return False

@@ -17,7 +17,7 @@ from jupyter_optim.techniques.low_rank_factors import any_pair, factored, quick_
 from jupyter_optim.techniques.low_rank_source import source
 from jupyter_optim.techniques.matrices import is_matrix, matrix_of, read_directly, shared_weights, widths
 from jupyter_optim.techniques.rehearse import layer_times, rehearse_layers
-from jupyter_optim.techniques.replace import replace_modules_
+from jupyter_optim.techniques.replace import has_hooks, replace_modules_
 from jupyter_optim.techniques.subject import Layer, Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Kept, Option, Technique, counted
 
@@ -243,7 +243,7 @@ def _is_pointwise(module: nn.Module) -> bool:
         and module.padding in ((0, 0), "same", "valid")
         and module.groups == 1
         and module._parameters.get("weight") is not None
-        and not (module._forward_hooks or module._forward_pre_hooks)
+        and not has_hooks(module)
     )
 
 

@@ -9,6 +9,8 @@ from types import FunctionType
 import torch
 from torch import nn
 
+from jupyter_optim.techniques.replace import has_hooks
+
 
 def is_matrix(module: nn.Module) -> bool:
     """Whether it is a Linear or a `transformers` Conv1D, with weights of its own and nothing around them.
@@ -17,8 +19,7 @@ def is_matrix(module: nn.Module) -> bool:
     hook or a parametrization, and those with hooks of the user's.
     """
     plain = type(module) is nn.Linear or is_transposed(module)
-    hooked = module._forward_hooks or module._forward_pre_hooks
-    return plain and not hooked and module._parameters.get("weight") is not None
+    return plain and not has_hooks(module) and module._parameters.get("weight") is not None
 
 
 def is_transposed(module: nn.Module) -> bool:

@@ -23,7 +23,7 @@ from jupyter_optim.techniques.packed_layers import (
     packed_layer,
 )
 from jupyter_optim.techniques.rehearse import Prediction, layer_times, rehearse_draft, rehearse_layers
-from jupyter_optim.techniques.replace import replace_modules_
+from jupyter_optim.techniques.replace import has_hooks, replace_modules_
 from jupyter_optim.techniques.subject import Layer, Subject
 
 _QUICKLY_PACKED = 10_000_000
@@ -80,8 +80,7 @@ def _is_plain(module: nn.Module) -> bool:
     if weight is None or type(weight) is not nn.Parameter or weight.dtype not in _FLOATS:
         return False
     # hooks of the user and parametrizations would be lost with the layer; max_norm writes to the weights
-    hooked = module._forward_hooks or module._forward_pre_hooks
-    return not hooked and getattr(module, "max_norm", None) is None and weight.numel() > 0
+    return not has_hooks(module) and getattr(module, "max_norm", None) is None and weight.numel() > 0
 
 
 def pack(

@@ -13,6 +13,7 @@ from jupyter_optim.errors import NotApplicable
 from jupyter_optim.progress import Progress
 from jupyter_optim.techniques.draft import Draft
 from jupyter_optim.techniques.rehearse import Prediction, layer_ratio, rehearse_draft
+from jupyter_optim.techniques.replace import has_hooks
 from jupyter_optim.techniques.subject import Subject
 from jupyter_optim.techniques.technique import Assessment, Change, Kept, Technique
 
@@ -160,11 +161,7 @@ def _far_slower(subject: Subject, draft: nn.Module, dtype: torch.dtype) -> Predi
 
     A CPU without arithmetic in 16 bits takes 40 times as long for a convolution: a call of the draft, tens of seconds.
     """
-    layers = [
-        layer
-        for layer in subject.layers(_COSTLY, exact=False)
-        if not layer.module._forward_hooks and not layer.module._forward_pre_hooks
-    ]
+    layers = [layer for layer in subject.layers(_COSTLY, exact=False) if not has_hooks(layer.module)]
     if not layers or subject.call_ms < _QUICK_MS:
         return None
     layer = max(layers, key=lambda each: each.share)

@@ -1,4 +1,4 @@
-"""Put new modules in the places of old ones."""
+"""Put new modules in the places of old ones, where nothing is lost by that."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def replace_modules_(root: nn.Module, made: Mapping[str, nn.Module]) -> nn.Modul
             if child in new:
                 parent._modules[name] = new[child]
     return new.get(root, root)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether it has hooks of the user's, or those that make its weights: a module in its place would be without."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)

@@ -56,7 +56,7 @@ def obstacle(subject: Subject, dtypes: tuple[torch.dtype, ...]) -> str | None:
     workload = subject.workload
     floating = any(parameter.is_floating_point() for parameter in subject.model.parameters())
     kinds = ", or ".join(f"all {str(dtype).removeprefix('torch.')}" for dtype in dtypes)
-    hooked = next((path for path, module in subject.modules.items() if path and _has_hooks(module)), None)
+    hooked = next((path for path, module in subject.modules.items() if path and _loses_hooks(module)), None)
     reasons = {
         "it was called in train mode, and engines compute no gradients: call `model.eval()` first": subject.training,
         "it runs under autocast, which engines do not know": bool(workload.mode.autocast),
@@ -72,7 +72,7 @@ def obstacle(subject: Subject, dtypes: tuple[torch.dtype, ...]) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def _has_hooks(module: nn.Module) -> bool:
+def _loses_hooks(module: nn.Module) -> bool:
     """Whether it has hooks that an engine would leave out."""
     hooks = chain(module._forward_hooks.values(), module._forward_pre_hooks.values())
     return not all(isinstance(hook, _CONVERTED) for hook in hooks)

@@ -90,7 +90,7 @@ function Rows({
   readonly onSort: (column: OpColumn) => void;
   readonly trans: TranslationBundle;
 }): React.ReactElement {
-  const { ref, first, end, onScroll, aside, reveal } = useWindow(rows.length, ROW, BOX);
+  const { ref, first, end, size, onScroll, aside, reveal } = useWindow(rows.length, ROW, BOX);
   // another order or another filter begins at its top
   React.useLayoutEffect(() => reveal(0), [rows, reveal]);
   const width = columns.reduce((sum, column) => sum + column.width, 0);
@@ -125,7 +125,7 @@ function Rows({
         <tbody>
           <Gap rows={first} />
           {rows.slice(first, end).map((row, i) => (
-            <Row key={row.key} row={row} index={first + i} columns={columns} />
+            <Row key={(first + i) % size} row={row} index={first + i} columns={columns} />
           ))}
           <Gap rows={rows.length - end} />
         </tbody>

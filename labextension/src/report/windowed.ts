@@ -1,12 +1,14 @@
 import * as React from 'react';
 
 /** Rows drawn beyond what is seen, so that a turn of the wheel meets rows and not a gap. */
-const BEYOND = 8;
+const BEYOND = 6;
 
 export interface IWindow {
   readonly ref: React.RefObject<HTMLDivElement>;
   readonly first: number;
   readonly end: number;
+  /** How many there are at most: the element of a row that is gone serves again for the one so many rows on. */
+  readonly size: number;
   readonly onScroll: () => void;
   /** Whether columns are scrolled away: the first one stands still then, which costs time in each frame. */
   readonly aside: boolean;
@@ -20,6 +22,7 @@ export function useWindow(count: number, rowHeight: number, boxHeight: number): 
   const [top, setTop] = React.useState(0);
   const [aside, setAside] = React.useState(false);
   const seen = Math.ceil(boxHeight / rowHeight);
+  const size = seen + 3 * BEYOND;
   const first = Math.max(0, Math.min(top, count - seen) - BEYOND);
   const onScroll = React.useCallback(() => {
     const scrolled = Math.floor((ref.current?.scrollTop ?? 0) / rowHeight);
@@ -53,5 +56,5 @@ export function useWindow(count: number, rowHeight: number, boxHeight: number): 
     },
     [rowHeight, boxHeight, onScroll]
   );
-  return { ref, first, end: Math.min(count, first + seen + 3 * BEYOND), onScroll, aside, reveal };
+  return { ref, first, end: Math.min(count, first + size), size, onScroll, aside, reveal };
 }
