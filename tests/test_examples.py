@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from example_notebooks.run import HERE, NotebookFailed, execute, main, reports
+from jupyter_optim.hardware.isa import has_vnni
 from jupyter_optim.report import MIME_TYPE
 from tests.kernels import as_for_users
 
@@ -89,7 +90,8 @@ def _check_quickstart(notebook):
     assert report.workload.model == "BertModel"
     (step,) = report.history
     assert step.technique == "int8-dynamic"
-    assert step.verdict in ("faster", "smaller"), step.reason
+    # without such instructions int8 is as fast as float32, or a little slower, and then it is left out
+    assert step.verdict in ("faster", "smaller", *(() if has_vnni() else ("slower",))), step.reason
     assert not step.undone
     # the judge was our own score, and it held
     assert step.quality.metric == "evaluate"
