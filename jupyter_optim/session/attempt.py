@@ -15,7 +15,7 @@ from jupyter_optim.compiled_call import compiled_call
 from jupyter_optim.errors import NotApplicable, OptimError
 from jupyter_optim.guard import affordable, undisturbed, versions
 from jupyter_optim.profiling.memory.of_model import weights_bytes
-from jupyter_optim.profiling.paired import PairedTiming, time_pair
+from jupyter_optim.profiling.paired import CLEAR_GAIN, PairedTiming, time_pair
 from jupyter_optim.progress import Progress
 from jupyter_optim.quality import (
     Evaluate,
@@ -36,8 +36,6 @@ from jupyter_optim.workload import Workload
 
 _NOTABLE_GAIN = 1.02
 """A gain below this is not worth a changed model, even where the interval clears 1."""
-_CLEAR_GAIN = 1.1
-"""An interval above this is believed at once. Below, luck clears 1 once in forty times, and more on a busy machine."""
 _NOTABLY_SMALLER = 0.95
 
 
@@ -149,7 +147,7 @@ def _first_answers(change: Change, workload: Workload, progress: Progress) -> An
 def _timed(workload: Workload, live: nn.Module, draft: nn.Module, progress: Progress) -> PairedTiming:
     """Both side by side. A small gain has to be seen a second time, by pairs of its own, and these are what is told."""
     timing = time_pair(workload, live, draft, progress)
-    if 1.0 < timing.speedup.low < _CLEAR_GAIN:
+    if 1.0 < timing.speedup.low < CLEAR_GAIN:
         progress.report("Timing once more, since the gain is small", None)
         timing = time_pair(workload, live, draft, progress)
     return timing
