@@ -54,6 +54,9 @@ class Jupyter:
             "IdentityProvider.token": "",
             # it would look for news on the network
             "LabApp.news_url": "None",
+            # whether a page has its kernel is asked of the application (kernel.py)
+            "LabApp.expose_app_in_browser": "True",
+            "JupyterNotebookApp.expose_app_in_browser": "True",
             "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
         }
         options = [f"--{name}={value}" for name, value in settings.items()]

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from tests.browser.kernel import until_kernel
+
 pytestmark = pytest.mark.browser
 
 MODEL = """\
@@ -25,7 +27,7 @@ def page(jupyter, open_page):
     """A notebook that knows nothing of this package; its model exists."""
     jupyter.write("commands.ipynb", CELLS)
     page = open_page(jupyter, "lab/tree/commands.ipynb?reset")
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    until_kernel(page, len(CELLS))
     _edit(page, "import torch")
     page.keyboard.press("Control+Enter")
     _cell(page, "import torch").get_by_text("[1]:").first.wait_for()

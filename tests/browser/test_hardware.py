@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from tests.browser.kernel import until_kernel
+
 pytestmark = pytest.mark.browser
 
 BUSY = "import time\nuntil = time.time() + 6\nwhile time.time() < until: pass"
@@ -21,13 +23,6 @@ sys.meta_path.insert(0, Nowhere())"""
 SHOW = "Show Hardware of the Kernel's Machine"
 REGION = "Hardware of the kernel's machine"
 SPARKS = ("CPU, whole machine", "CPU, this kernel", "Memory, whole machine", "Memory, this kernel")
-
-
-def _open(page) -> None:
-    page.locator(".jp-Notebook .jp-Cell").nth(1).wait_for()
-    page.get_by_text("Python 3 (ipykernel)").locator("visible=true").first.wait_for()
-    # a cell that is run before the kernel answers can be lost in Notebook 7
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
 
 
 def _run(page, cell: int) -> None:
@@ -52,7 +47,7 @@ def test_the_panel_follows_the_kernel_through_a_busy_time_and_a_restart(
 ):
     jupyter.write(f"hardware-{width}.ipynb", [BUSY, "1"])
     page = open_page(jupyter, f"lab/tree/hardware-{width}.ipynb?reset", width=width, theme=theme)
-    _open(page)
+    until_kernel(page)
     if width < 1000:
         page.get_by_role("tab", name="File Browser").first.click()
     # GIVEN the short form in the status bar, WHEN it is clicked, THEN the panel opens
@@ -90,7 +85,7 @@ def _show(page) -> None:
 def test_in_notebook_7_the_package_may_come_later_and_the_panel_beside_a_running_cell(jupyter, open_page):
     jupyter.write("hardware-seven.ipynb", [WITHOUT_PACKAGE, "del sys.meta_path[0]", BUSY])
     page = open_page(jupyter, "notebooks/hardware-seven.ipynb")
-    _open(page)
+    until_kernel(page)
     # GIVEN a kernel without the package, WHEN the panel is shown, THEN it says how to get it
     _run(page, 0)
     page.get_by_text("[1]:").wait_for()

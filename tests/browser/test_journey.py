@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.kernel import run_all, until_kernel
+
 pytestmark = pytest.mark.browser
 
 MODEL = """\
@@ -34,12 +36,7 @@ STATUS = f"{PANEL} [role=status]"
 
 
 def _run_all(page) -> None:
-    page.locator(".jp-Notebook .jp-Cell").nth(1).wait_for()
-    # the kernel's name stands in the toolbar, once there is a kernel to run on
-    page.get_by_text("Python 3 (ipykernel)").locator("visible=true").first.wait_for()
-    page.locator(".jp-Notebook .jp-Cell").first.click()
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    run_all(page)
     page.locator(PANEL).wait_for()
 
 
@@ -169,7 +166,7 @@ def test_cancel_in_the_middle_of_a_long_step_leaves_the_model_as_it_was(
 def test_the_journey_with_the_keyboard_alone(jupyter, open_page):
     jupyter.write("keys.ipynb", CELLS)
     page = open_page(jupyter, "lab/tree/keys.ipynb?reset")
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    until_kernel(page)
     # GIVEN a cell that is run by its shortcut
     page.keyboard.press("Shift+Enter")
     page.keyboard.press("Control+Enter")

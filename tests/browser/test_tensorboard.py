@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.kernel import run_all
+
 pytest.importorskip("tensorboard")
 pytest.importorskip("torch_tb_profiler")
 pytestmark = pytest.mark.browser
@@ -28,11 +30,7 @@ def page(jupyter, open_page):
     """A notebook in which a change stands."""
     jupyter.write("tensorboard.ipynb", CELLS)
     page = open_page(jupyter, "lab/tree/tensorboard.ipynb?reset", width=1400, theme="JupyterLab Light")
-    page.locator(".jp-Notebook .jp-Cell").nth(2).wait_for()
-    page.get_by_text("Python 3 (ipykernel)").locator("visible=true").first.wait_for()
-    page.locator(".jp-Notebook .jp-Cell").first.click()
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    run_all(page, len(CELLS))
     page.locator(f"{PANEL} .jupyter-optim-changes").wait_for()
     return page
 
