@@ -28,7 +28,13 @@ _QUICKLY_QUANTIZED = 50_000_000
 """Parameters: half a second's work."""
 
 _WORTH_RACING_MS = 0.5
+"""Calls of the costliest layer that torch.ao's kernels are raced on, at least."""
+
+_WORTH_COMPILING_MS = 5.0
+"""The same for torchao: its race alone loads and runs PyTorch's compiler for ten seconds."""
+
 _WORTH_COMPILING = 1.1
+"""How much faster torchao must be: compiling the whole model for it takes half a minute."""
 
 _ERROR_LIMITS = (float("inf"), 2e-3, 1e-3, 5e-4, 0.0)
 """How far to go in sparing layers: those whose own error is above this."""
@@ -54,7 +60,8 @@ class Int8Dynamic(Technique):
     options = (
         Option(
             "backend", "Kernels", "auto", choices=("auto", "torch.ao", "torchao"),
-            help="auto times both on the costliest layer; torchao needs torch.compile, and so half a minute.",
+            help="auto times both on the costliest layer, if a call of it takes 5 ms or more; torchao needs "
+            "torch.compile, and so half a minute.",
         ),
         Option(
             "sensitive", "Sensitive layers", "auto", choices=("auto", "bfloat16", "outliers", "int8"),
@@ -257,17 +264,17 @@ def _fastest(layers: list[Layer], backend: str) -> tuple[str, str]:
     if backend == "torchao" or not linears:
         return backend if linears else "torch.ao", usual
     costliest = max(linears, key=lambda layer: layer.total_ms)
-    if costliest.total_ms / costliest.calls < _WORTH_RACING_MS:
+    call_ms = costliest.total_ms / costliest.calls
+    if call_ms < _WORTH_RACING_MS:
         return "torch.ao", usual  # the guards of compiled code alone take this long
     candidates = [("torch.ao", engine, quantized(costliest.module, engine=engine)) for engine in engines()]
     # torchao has no dynamic LSTM or GRU
-    if backend == "auto" and len(linears) == len(layers):
+    if backend == "auto" and call_ms >= _WORTH_COMPILING_MS and len(linears) == len(layers):
         candidates.append(("torchao", usual, _torchao_layer(costliest.module)))
     with quiet():
         times = layer_times(costliest, [module for _, _, module in candidates])
     if times is None:
         return "torch.ao", usual
-    # compiling the whole model for torchao takes half a minute: it must be worth it
     handicap = [_WORTH_COMPILING if name == "torchao" else 1.0 for name, _, _ in candidates]
     best = min(range(len(times)), key=lambda i: times[i] * handicap[i])
     return candidates[best][0], candidates[best][1]

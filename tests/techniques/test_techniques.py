@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,10 @@ import torch
 from torch import nn
 
 import jupyter_optim as jo
+from jupyter_optim.techniques import int8_dynamic
+from jupyter_optim.techniques.int8_dynamic import Int8Dynamic
+from jupyter_optim.techniques.int8_layers import Int8Linear
+from jupyter_optim.techniques.subject import Layer, Subject
 from jupyter_optim.techniques.technique import Option
 from tests.techniques.blocks import Harmed, encoder, fused, grouped
 from tests.zoo import named
@@ -224,6 +229,35 @@ def test_int8_takes_a_quarter_of_the_bytes_and_keeps_the_answers() -> None:
     assert step.size_ratio == pytest.approx(0.25, abs=0.06)
     assert step.quality.after > 0.999
     assert {type(m).__name__ for m in model if not isinstance(m, nn.ReLU)} == {"Int8Linear"}
+
+
+@pytest.mark.parametrize(
+    ("layer_ms", "torchaos_ms", "won"),
+    [(20.0, 2.0, "by torchao, compiled"), (20.0, 3.9, "by torch.ao"), (2.0, 0.1, "by torch.ao")],
+)
+def test_int8_races_the_compiled_kernels_where_a_call_is_long_enough(
+    monkeypatch: pytest.MonkeyPatch, layer_ms: float, torchaos_ms: float, won: str
+) -> None:
+    # GIVEN layers that take so long, kernels of torch.ao's that take 4 ms, and torchao's
+    raced: list[list[str]] = []
+    found = Int8Dynamic.layers
+
+    def layer_times(layer: Layer, modules: list[nn.Module]) -> list[float]:
+        raced.append([type(module).__name__ for module in modules])
+        return [4.0 if isinstance(module, Int8Linear) else torchaos_ms for module in modules]
+
+    def layers(self: Int8Dynamic, subject: Subject) -> list[Layer]:
+        return [dataclasses.replace(layer, total_ms=layer_ms) for layer in found(self, subject)]
+
+    monkeypatch.setattr(int8_dynamic, "layer_times", layer_times)
+    monkeypatch.setattr(Int8Dynamic, "layers", layers)
+    with short_timings():
+        session = jo.optimize(mlp(), FLAT)
+        # WHEN int8 is applied, THEN the faster kernels are taken
+        step = session.apply("int8-dynamic", keep="always", sensitive="int8")
+    assert won in step.reason
+    # and nothing is compiled for a race of short calls
+    assert ("Sequential" in raced[-1]) == (layer_ms > 5)
 
 
 @pytest.mark.parametrize(
